@@ -1,0 +1,32 @@
+# Needs Python 3.11+ and make. Everything else is installed into .uv/ and .venv/ from the lock file.
+PYTHON ?= python3
+UV := .uv/bin/uv
+RUN := $(UV) run --frozen --quiet
+
+.PHONY: demo run test gate lint clean
+
+demo: .venv/.ready          ## the whole service with synthetic people and a fast clock
+	@.venv/bin/challenge demo
+
+run: .venv/.ready           ## the whole service at normal speed, nobody in it yet
+	@.venv/bin/challenge up
+
+test: .venv/.ready lint     ## every check: lint, types, unit, integration, story
+	.venv/bin/python -m pytest
+
+lint: .venv/.ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+clean:                      ## removes what this Makefile made
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12")'
+	@echo "Installing uv, which installs the rest ..."
+	@$(PYTHON) -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+.venv/.ready: $(UV) uv.lock pyproject.toml
+	@echo "Installing the dependencies in uv.lock ..."
+	@$(UV) sync --frozen --python $(PYTHON) && touch .venv/.ready

@@ -1,0 +1,124 @@
+"""How is the database reached, the same on SQLite and PostgreSQL? Used by every door and step that reads or writes rows.
+
+SQLite: WAL, and writers start with BEGIN IMMEDIATE, for a read-modify-write in a plain transaction loses updates.
+PostgreSQL: READ COMMITTED, and whoever changes a person locks the enrollment's row first.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Session
+
+from challenge.errors import SchemaBehind, UsageError
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Database:
+    """One engine. Make it after a fork, never before: connections do not survive one."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.is_sqlite = url.startswith("sqlite")
+        self.engine = _engine(url)
+        self._writer = self.engine.execution_options(writes=True)
+        self._mine = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that only reads; what it read is one snapshot on SQLite."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session whose work is committed at the end, or undone as a whole."""
+        if not self.is_sqlite:
+            with Session(self._writer, expire_on_commit=False) as session, session.begin():
+                yield session
+            return
+        # Threads of one process queue here: waiting in a lock is fair and wakes at once, SQLite's busy handler sleeps.
+        with self._mine, Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def migrate(self) -> None:
+        """Brings the tables up to this program's version; two at once are safe."""
+        self._reachable()
+        with self._writer.connect() as connection, connection.begin():
+            if not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(827364)"))
+            command.upgrade(_alembic(connection), "head")
+
+    def require_current(self) -> None:
+        """Raises SchemaBehind unless the tables are this program's."""
+        self._reachable()
+        with self.engine.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+        wanted = ScriptDirectory.from_config(_alembic(None)).get_current_head()
+        if found != wanted:
+            state = "has no tables yet" if found is None else f"has the tables of another version ({found})"
+            raise SchemaBehind(f"The database {state}. Run `challenge migrate`, then start again.")
+
+    def _reachable(self) -> None:
+        try:
+            with self.engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except OperationalError as error:
+            reason = str(error.orig).strip().splitlines()[0]
+            where = make_url(self.url).render_as_string(hide_password=True)
+            raise UsageError(
+                f"The database {where} cannot be opened: {reason}. Check CHALLENGE_DATABASE_URL."
+            ) from error
+
+
+def _alembic(connection: Connection | None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=20)
+    database = make_url(url).database
+    if database and database != ":memory:":
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False}, pool_size=5, max_overflow=50)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves; the driver would say it too late
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "busy_timeout=30000",
+        "cache_size=-16000",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,320 @@
+"""What is the challenge? Reads one TOML file and its pictures; asked by every step that words or days concern.
+
+The file is refused as a whole when anything in it is wrong: a person must never get half a day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from types import MappingProxyType
+
+from challenge.programme.exercises import Exercise, Goal, Kind, Load, Move, Picture, Position, choose
+from challenge.programme.source import ContentError, Table, read
+
+__all__ = [
+    "Challenge",
+    "Consent",
+    "ContentError",
+    "Day",
+    "Exercise",
+    "Goal",
+    "Kind",
+    "Load",
+    "Move",
+    "Pace",
+    "Picture",
+    "Position",
+    "content_dir",
+    "load",
+    "picture_path",
+    "shipped",
+]
+
+_SHIPPED = Path(__file__).parent.parent / "content" / "ms-strength"
+_SUBJECT_WORDS = {"number", "title", "length"}
+
+
+class Pace(StrEnum):
+    """When the next day comes, unless the person chose otherwise."""
+
+    daily = "daily"
+    when_done = "when_done"
+    every_other_day = "every_other_day"
+    weekdays = "weekdays"
+
+
+@dataclass(frozen=True)
+class Day:
+    """One morning: two slots, each with the exercises that may fill it, best first."""
+
+    number: int
+    title: str
+    intro: str
+    minutes: int
+    slots: tuple[tuple[Exercise, ...], tuple[Exercise, ...]]
+
+    @property
+    def exercise_slugs(self) -> tuple[str, ...]:
+        """Every exercise the day may ask for."""
+        return tuple(exercise.slug for slot in self.slots for exercise in slot)
+
+    def exercises_for(
+        self, position: Position | str, goal: Goal | str | None = None
+    ) -> tuple[tuple[Exercise, Move], tuple[Exercise, Move]]:
+        """The day's pair for this person: the stretch first, then its partner."""
+        stretch, partner = (choose(slot, position, goal) for slot in self.slots)
+        return (stretch, stretch.move_for(position)), (partner, partner.move_for(position))
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What people agree to, word for word. A changed word needs a new `version`; both are kept as evidence."""
+
+    version: str
+    challenge: str
+    programme: str
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """One challenge as it ships. `edition` changes with every byte of its words and pictures."""
+
+    folder: Path
+    edition: str
+    slug: str
+    title: str
+    locale: str
+    pace: Pace
+    headline: str
+    tagline: str
+    why_paragraphs: tuple[str, ...]
+    safety: tuple[str, ...]
+    reviewed_by: str
+    therapist: str
+    programme: str
+    invitation_url: str
+    invitation_label: str
+    consent: Consent
+    subjects: Mapping[str, str]
+    days: tuple[Day, ...]
+    exercises: Mapping[str, Exercise]
+
+    @property
+    def length(self) -> int:
+        return len(self.days)
+
+    def day(self, number: int) -> Day:
+        """Day `number`, counted from 1. Raises LookupError for a day the challenge does not have."""
+        if not 1 <= number <= self.length:
+            raise LookupError(f"{self.slug} has no day {number}")
+        return self.days[number - 1]
+
+    def subject(self, mail: str, day: int = 1) -> str:
+        """The subject line of a mail (`day`, `nudge`, `confirm`, …). Raises LookupError for a mail without one."""
+        if mail not in self.subjects:
+            raise LookupError(f"{self.slug} has no subject for {mail}")
+        return self.subjects[mail].format(number=day, title=self.day(day).title.lower(), length=self.length)
+
+    def moves(self) -> Iterator[tuple[Exercise, Move]]:
+        """Every exercise in every position it has."""
+        return ((exercise, move) for exercise in self.exercises.values() for move in exercise.moves.values())
+
+
+def load(path: Path) -> Challenge:
+    """Reads a challenge from its folder or its TOML file; the caller keeps it. Raises ContentError."""
+    path = path / "challenge.toml" if path.suffix != ".toml" else path
+    root = read(path)
+    exercises = {slug: _exercise(slug, table) for slug, table in root.tables("exercise").items()}
+    days = tuple(_day(row, number, exercises) for number, row in enumerate(root.rows("day"), 1))
+    _refuse_tired_muscles(root, days)
+    return _challenge(root, exercises, days)
+
+
+@cache
+def shipped() -> Challenge:
+    """The challenge that comes with the service."""
+    return load(_SHIPPED)
+
+
+def content_dir(challenge: Challenge) -> Path:
+    """The folder that holds the challenge's TOML and its `pictures`."""
+    return challenge.folder
+
+
+def picture_path(challenge: Challenge, file: str) -> Path:
+    """Where a picture lies. Raises LookupError unless an exercise uses it, so no other file can be asked for."""
+    if not any(move.picture.file == file for _, move in challenge.moves()):
+        raise LookupError(f"{challenge.slug} has no such picture")
+    return challenge.folder / "pictures" / file
+
+
+def tired_muscles(days: tuple[Day, ...]) -> Iterator[tuple[Day, str]]:
+    """Each muscle that two days running may load hard, with the second of the days."""
+    for yesterday, today in pairwise(days):
+        for muscle in sorted(_hard_muscles(yesterday) & _hard_muscles(today)):
+            yield today, muscle
+
+
+def _hard_muscles(day: Day) -> set[str]:
+    hard = (exercise for slot in day.slots for exercise in slot if exercise.load is Load.hard)
+    return {muscle for exercise in hard for muscle in exercise.muscles}
+
+
+def _refuse_tired_muscles(root: Table, days: tuple[Day, ...]) -> None:
+    for day, muscle in tired_muscles(days):
+        row = root.rows("day")[day.number - 1]
+        problem = f"{muscle} is loaded hard on days {day.number - 1} and {day.number}"
+        row.wrong("partner", problem, "Give the second day a light exercise, or other muscles")
+
+
+def _challenge(root: Table, exercises: dict[str, Exercise], days: tuple[Day, ...]) -> Challenge:
+    invitation = root.table("invitation")
+    challenge = Challenge(
+        folder=root.source.path.parent,
+        edition=_edition(root, exercises),
+        slug=_slug(root, "slug"),
+        title=root.text("title"),
+        locale=root.text("locale"),
+        pace=root.choice("pace", Pace),
+        headline=root.text("headline"),
+        tagline=root.text("tagline"),
+        why_paragraphs=root.texts("why"),
+        safety=root.texts("safety"),
+        reviewed_by=root.text("reviewed_by", may_be_empty=True),
+        therapist=invitation.text("therapist"),
+        programme=invitation.text("programme"),
+        invitation_url=_address(invitation, "url"),
+        invitation_label=invitation.text("label"),
+        consent=_consent(root.table("consent")),
+        subjects=_subjects(root.table("subjects")),
+        days=days,
+        exercises=MappingProxyType(exercises),
+    )
+    invitation.finish()
+    root.finish()
+    return challenge
+
+
+def _edition(root: Table, exercises: dict[str, Exercise]) -> str:
+    digest = hashlib.sha256(root.source.text.encode())
+    for name in sorted({move.picture.file for exercise in exercises.values() for move in exercise.moves.values()}):
+        digest.update((root.source.path.parent / "pictures" / name).read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _consent(table: Table) -> Consent:
+    consent = Consent(table.text("version"), table.text("challenge"), table.text("programme"))
+    table.finish()
+    return consent
+
+
+def _subjects(table: Table) -> Mapping[str, str]:
+    subjects = {mail: table.text(mail) for mail in table.values}
+    for mail, subject in subjects.items():
+        if not _can_be_filled(subject):
+            table.wrong(mail, f"{mail} has braces nobody fills", "Use only {number}, {title} and {length}")
+    return MappingProxyType(subjects)
+
+
+def _can_be_filled(subject: str) -> bool:
+    try:
+        slots = list(string.Formatter().parse(subject))
+    except ValueError:
+        return False
+    return all(name is None or (name in _SUBJECT_WORDS and not spec and not how) for _, name, spec, how in slots)
+
+
+def _address(table: Table, key: str) -> str:
+    address = table.text(key)
+    if not re.fullmatch(r"https://[^\s/?#@\"<>]+\.[^\s\"<>]+", address):
+        table.wrong(key, f"{key} is not an https address", f'Write {key} = "https://…"')
+    return address
+
+
+def _slug(table: Table, key: str) -> str:
+    slug = table.text(key)
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug):
+        table.wrong(key, f"{key} {slug!r} is not plain", "Use small letters, digits and hyphens")
+    return slug
+
+
+def _day(table: Table, number: int, exercises: Mapping[str, Exercise]) -> Day:
+    if table.number("number", 1, 366) != number:
+        table.wrong("number", f"number is not {number}", "Number the days 1, 2, 3 … in the order of the file")
+    slots = (_slot(table, "stretch", exercises), _slot(table, "partner", exercises))
+    day = Day(number, table.text("title"), table.text("intro"), table.number("minutes", 1, 60), slots)
+    table.finish()
+    return day
+
+
+def _slot(table: Table, key: str, exercises: Mapping[str, Exercise]) -> tuple[Exercise, ...]:
+    slugs = table.texts(key)
+    for slug in slugs:
+        if slug not in exercises:
+            table.wrong(key, f"{slug!r} is an unknown exercise", f"Use one of: {', '.join(exercises)}")
+    return tuple(exercises[slug] for slug in slugs)
+
+
+def _exercise(slug: str, table: Table) -> Exercise:
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug):
+        table.wrong("", f"{slug!r} is not a plain name", "Use small letters, digits and hyphens")
+    exercise = Exercise(
+        slug=slug,
+        title=table.text("title"),
+        kind=table.choice("kind", Kind),
+        load=table.choice("load", Load),
+        muscles=table.texts("muscles"),
+        goals=table.choices("goals", Goal),
+        symptoms=table.texts("symptoms"),
+        why=table.text("why"),
+        moves=MappingProxyType({at: _move(at, table.table(at)) for at in Position if table.has(at)}),
+    )
+    _refuse_unknown_position(table, exercise)
+    table.finish()
+    return exercise
+
+
+def _refuse_unknown_position(table: Table, exercise: Exercise) -> None:
+    for key, value in table.values.items():
+        if isinstance(value, dict):
+            table.table(table.one_of(key, key, Position))
+    if not exercise.moves:
+        table.wrong("", "has no move", f"Add a table [{table.header}.seated]")
+
+
+def _move(position: Position, table: Table) -> Move:
+    move = Move(
+        position=position,
+        title=table.text("title"),
+        steps=table.texts("steps"),
+        dose=table.text("dose"),
+        repetitions=table.number("repetitions", 1, 60),
+        sets=table.number("sets", 1, 5),
+        hold_seconds=table.number("hold_seconds", 0, 300),
+        rest_seconds=table.number("rest_seconds", 0, 600),
+        feel=table.text("feel"),
+        easier=table.text("easier"),
+        harder=table.text("harder"),
+        stop=table.text("stop"),
+        picture=Picture(_picture_file(table), table.text("alt")),
+    )
+    table.finish()
+    return move
+
+
+def _picture_file(table: Table) -> str:
+    file = table.text("picture")
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*\.png", file):
+        table.wrong("picture", f"picture {file!r} is not a plain PNG name", 'Write picture = "seated-march.png"')
+    for name in (file, file.removesuffix(".png") + ".svg"):
+        if not (table.source.path.parent / "pictures" / name).is_file():
+            table.wrong("picture", f"pictures/{name} does not exist", "Draw it with draw.py, or mend the name")
+    return file
