@@ -318,3 +318,14 @@ def _picture_file(table: Table) -> str:
         if not (table.source.path.parent / "pictures" / name).is_file():
             table.wrong("picture", f"pictures/{name} does not exist", "Draw it with draw.py, or mend the name")
     return file
+
+
+def alt_texts(path: Path) -> dict[str, str]:
+    """What each picture says, by file name; read without needing the pictures, for they are drawn from it."""
+    moves = (
+        table.table(position)
+        for table in read(path).tables("exercise").values()
+        for position in Position
+        if table.has(position)
+    )
+    return {move.text("picture"): move.text("alt") for move in moves}

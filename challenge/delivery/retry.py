@@ -1,0 +1,65 @@
+"""What becomes of a row after an attempt? Pure: an outcome and what the row has been through in, a decision out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from challenge.delivery.relay import said
+from challenge.delivery.replies import Judgement, Verdict, classify
+from challenge.delivery.smtp import Kind, Outcome
+from challenge.models import DeliveryState
+
+MAX_STRIKES = 8
+_LONGEST_WAIT = 4 * 3600.0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The row's next state. `retry_seconds`: in challenge time; `suppress`: the address is dead; `alert`: code, words;
+    `stop`: the whole queue must wait for a human."""
+
+    state: DeliveryState
+    reason: str = ""
+    retry_seconds: float = 0.0
+    strike: bool = False
+    suppress: bool = False
+    alert: tuple[str, str] | None = None
+    stop: bool = False
+
+
+def decide(outcome: Outcome, strikes: int) -> Decision:
+    """`strikes`: temporary refusals that were about this person so far."""
+    if outcome.kind is Kind.accepted:
+        return Decision(DeliveryState.sent)
+    if outcome.kind is Kind.uncertain:
+        return Decision(DeliveryState.uncertain, outcome.why)
+    if outcome.kind is Kind.unsent or outcome.reply is None:
+        return Decision(DeliveryState.scheduled, outcome.why)
+    return _refused(classify(outcome.reply), said(outcome.reply), strikes)
+
+
+def _refused(judgement: Judgement, words_of_relay: str, strikes: int) -> Decision:
+    reason = f"{judgement.reason}: {words_of_relay}"[:300]
+    wait = min(judgement.first_retry_seconds * 2**strikes, _LONGEST_WAIT)
+    match judgement.verdict:
+        case Verdict.retry_untouched:
+            return Decision(DeliveryState.scheduled, reason, wait)
+        case Verdict.defer | Verdict.mailbox_full:
+            if strikes + 1 >= MAX_STRIKES:
+                return Decision(DeliveryState.failed, reason, strike=True)
+            return Decision(DeliveryState.scheduled, reason, max(wait, judgement.first_retry_seconds), strike=True)
+        case Verdict.dead_address:
+            return Decision(DeliveryState.failed, reason, suppress=True)
+        case Verdict.strike:
+            return Decision(DeliveryState.failed, reason, strike=True)
+        case Verdict.sender_refused:
+            words = f"A receiver refuses us, not the person: {words_of_relay}. Look at SPF, DKIM, DMARC and reputation."
+            return Decision(DeliveryState.scheduled, reason, alert=("sender_refused", words), stop=True)
+        case Verdict.our_fault:
+            words = f"A message of ours was not taken: {words_of_relay}."
+            return Decision(DeliveryState.failed, reason, alert=("our_fault", words))
+        case Verdict.configuration:
+            words = f"The relay does not accept us: {words_of_relay}. Check CHALLENGE_SMTP_URL, then run `challenge resume-sending`."
+            return Decision(DeliveryState.scheduled, reason, alert=("configuration", words), stop=True)
+        case _:
+            return Decision(DeliveryState.sent)

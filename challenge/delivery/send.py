@@ -1,0 +1,265 @@
+"""How does a worker send what is due? Claims in batches, composes, hands to the SMTP client, for a bounded time.
+
+The next batch is claimed while this one is on the wire; never more than two batches are in memory, however slow the
+relay is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlmodel import Session, col, select, update
+
+from challenge.db import Database
+from challenge.delivery.ledger import DeliveryLedger
+from challenge.delivery.smtp import Envelope, Sender, SendResult
+from challenge.dispatch import claim_due, over_domain_rate, raise_alert, stop_sending
+from challenge.errors import ChallengeError
+from challenge.events import address_hash, append, installation_key
+from challenge.journey import day_of
+from challenge.models import (
+    Delivery,
+    DeliveryState,
+    Enrollment,
+    EnrollmentState,
+    Event,
+    EventKind,
+    Subscriber,
+    Suppression,
+)
+from challenge.programme.definition import Challenge
+from challenge.rendering.links import Address
+from challenge.rendering.message import Composer, Letter
+from challenge.rendering.templates import Content
+from challenge.settings import Settings
+
+BATCH = 500
+_ALLOWED = {
+    "confirm": (EnrollmentState.pending,),
+    "": (EnrollmentState.active, EnrollmentState.ended),
+}
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Drained:
+    """What one drain did: outcomes by kind, and why it stopped early (empty when nothing was left or time was up)."""
+
+    counts: dict[str, int]
+    stopped: str = ""
+
+
+async def drain(
+    database: Database,
+    composer: Composer,
+    sender: Sender,
+    worker: str,
+    now: Callable[[], datetime],
+    seconds: float = 30.0,
+) -> Drained:
+    """Sends what is due for up to `seconds` of real time, then finishes what is in flight."""
+    ledger = DeliveryLedger(database, composer.settings, worker, now)
+    feed = _Feed(database, composer, worker, now, time.monotonic() + seconds)
+    try:
+        result = await sender.send(feed.next, ledger)
+        await ledger.settle()
+    finally:
+        await feed.give_back()
+        ledger.close()
+    if result.stopped:
+        _tell(database, result)
+    return Drained(ledger.counts, result.stopped)
+
+
+class _Feed:
+    """Gives envelopes one at a time; claims and composes ahead in a thread."""
+
+    def __init__(
+        self, database: Database, composer: Composer, worker: str, now: Callable[[], datetime], until: float
+    ) -> None:
+        self._database, self._composer, self._worker, self._now, self._until = database, composer, worker, now, until
+        self._ready: deque[Letter] = deque()
+        self._coming: asyncio.Future[list[Letter]] | None = None
+        self._empty = False
+
+    async def next(self) -> Envelope | None:
+        while True:
+            if len(self._ready) < BATCH // 2 and self._coming is None and not self._is_over():
+                self._coming = asyncio.ensure_future(asyncio.to_thread(self._claim))
+            if self._ready:
+                return self._envelope(self._ready.popleft())
+            if self._coming is None:
+                return None
+            coming = self._coming
+            letters = await asyncio.shield(coming)
+            if self._coming is coming:
+                self._coming = None
+                self._ready.extend(letters)
+                self._empty = not letters
+
+    async def give_back(self) -> None:
+        """What was claimed but not taken goes back at once."""
+        if self._coming is not None:
+            self._ready.extend(await self._coming)
+        ids = [letter.to.delivery_id for letter in self._ready]
+        self._ready.clear()
+        if ids:
+            await asyncio.to_thread(self._release, ids)
+
+    def _is_over(self) -> bool:
+        return self._empty or time.monotonic() > self._until
+
+    def _envelope(self, letter: Letter) -> Envelope:
+        message = self._composer.compose(letter)
+        return Envelope(letter.to.delivery_id, message.sender, message.recipient, message.data)
+
+    def _claim(self) -> list[Letter]:
+        settings, challenge, now = self._composer.settings, self._composer.challenge, self._now()
+        while not self._is_over():
+            ids = claim_due(self._database, self._worker, challenge, settings, now, BATCH)
+            if not ids:
+                return []
+            letters = prepare(self._database, ids, challenge, settings, now)
+            if letters:
+                return letters
+        return []
+
+    def _release(self, ids: list[int]) -> None:
+        with self._database.write() as session:
+            mine = (col(Delivery.state) == DeliveryState.claimed) & (col(Delivery.claimed_by) == self._worker)
+            session.exec(
+                update(Delivery)
+                .where(col(Delivery.id).in_(ids), mine)
+                .values(state=DeliveryState.scheduled, claimed_by="")
+            )
+
+
+def prepare(
+    database: Database, ids: list[int], challenge: Challenge, settings: Settings, now: datetime
+) -> list[Letter]:
+    """The letters of claimed rows; what may no longer be sent is closed, what is over its domain's rate put off."""
+    with database.write() as session:
+        rows = session.exec(
+            select(Delivery, Enrollment, Subscriber)
+            .join(Enrollment, col(Enrollment.id) == col(Delivery.enrollment_id))
+            .join(Subscriber, col(Subscriber.id) == col(Enrollment.subscriber_id))
+            .where(col(Delivery.id).in_(ids), Delivery.state == DeliveryState.claimed)
+            .order_by(col(Delivery.due_at), col(Delivery.id))
+        ).all()
+        blocked = _blocked(session, [subscriber.email_key for _, _, subscriber in rows])
+        progress = _progress(session, [enrollment.id or 0 for _, enrollment, _ in rows])
+        waits = over_domain_rate(session, [_domain(subscriber) for _, _, subscriber in rows], settings)
+        letters = []
+        for row, enrollment, subscriber in rows:
+            if subscriber.email_key in blocked:
+                _close(session, row, enrollment, DeliveryState.suppressed, "the address is suppressed", now)
+                enrollment.state = EnrollmentState.stopped
+                append(session, enrollment, EventKind.suppressed, now, delivery=row, who="machine")
+            elif enrollment.state not in _ALLOWED.get(row.mail, _ALLOWED[""]):
+                _close(session, row, enrollment, DeliveryState.cancelled, f"the person is {enrollment.state}", now)
+            elif wait := waits.get(_domain(subscriber)):
+                row.state, row.claimed_by, row.due_at = (
+                    DeliveryState.scheduled,
+                    "",
+                    now + max(wait, timedelta(seconds=1)),
+                )
+                session.add(row)
+            else:
+                done, rested = progress.get(enrollment.id or 0, ((), 0))
+                letters.append(_letter(session, row, enrollment, subscriber, challenge, done, rested, now))
+        return letters
+
+
+def _letter(
+    session: Session,
+    row: Delivery,
+    enrollment: Enrollment,
+    subscriber: Subscriber,
+    challenge: Challenge,
+    done: tuple[int, ...],
+    rested: int,
+    now: datetime,
+) -> Letter:
+    """A row that was given away before keeps its words and its date: a second copy is the same bytes."""
+    if row.context is None or row.resends == 0 or row.edition != challenge.edition:
+        row.context = {
+            "first_name": subscriber.first_name,
+            "day": day_of(row.key) or (max(done) if done else 1),
+            "position": enrollment.position,
+            "goal": enrollment.goal,
+            "done": list(done),
+            "rested": rested,
+            "hour": subscriber.hour,
+            "pace": enrollment.pace,
+            "tracking": subscriber.tracking,
+        }
+        row.composed_at, row.edition = now.replace(microsecond=0), challenge.edition
+        session.add(row)
+    return letter_of(row, enrollment, subscriber)
+
+
+def letter_of(row: Delivery, enrollment: Enrollment, subscriber: Subscriber) -> Letter:
+    """The letter that a row's kept context describes. Raises ChallengeError when nothing was composed yet."""
+    if row.context is None or row.composed_at is None:
+        raise ChallengeError("This mail was not composed yet.")
+    kept = dict(row.context)
+    name = str(kept.pop("first_name"))
+    kept["done"] = tuple(kept["done"])
+    content = Content(mail=row.mail, has_name=bool(name), **kept)
+    return Letter(Address(enrollment.id or 0, row.id or 0, row.key), subscriber.email, name, content, row.composed_at)
+
+
+def _blocked(session: Session, email_keys: list[str]) -> set[str]:
+    key = installation_key(session)
+    hashes = {address_hash(key, email_key): email_key for email_key in email_keys}
+    found = session.exec(select(Suppression.address_hash).where(col(Suppression.address_hash).in_(hashes))).all()
+    return {hashes[digest] for digest in found}
+
+
+def _progress(session: Session, ids: list[int]) -> dict[int, tuple[tuple[int, ...], int]]:
+    """Days done and rests taken, per enrollment."""
+    kinds = (EventKind.completed, EventKind.undone, EventKind.rested)
+    query = (
+        select(Event.enrollment_id, Event.kind, Event.day, Event.detail)
+        .where(col(Event.enrollment_id).in_(ids), col(Event.kind).in_(kinds))
+        .order_by(col(Event.id))
+    )
+    done: dict[int, set[int]] = {}
+    rests: dict[int, int] = {}
+    for enrollment_id, kind, day, detail in session.exec(query):
+        days = done.setdefault(enrollment_id, set())
+        if kind is EventKind.completed:
+            days.add(day or 0)
+        elif kind is EventKind.rested:
+            rests[enrollment_id] = rests.get(enrollment_id, 0) + 1
+        elif detail.get("of", "completed") == "completed":
+            days.discard(day or 0)
+        else:
+            rests[enrollment_id] = rests.get(enrollment_id, 1) - 1
+    return {number: (tuple(sorted(days)), rests.get(number, 0)) for number, days in done.items()}
+
+
+def _close(
+    session: Session, row: Delivery, enrollment: Enrollment, state: DeliveryState, reason: str, now: datetime
+) -> None:
+    row.state, row.reason, row.closed_at, row.claimed_by = state, reason, now, ""
+    enrollment.plan_at = now
+    session.add_all([row, enrollment])
+
+
+def _domain(subscriber: Subscriber) -> str:
+    return subscriber.email_key.rpartition("@")[2]
+
+
+def _tell(database: Database, result: SendResult) -> None:
+    log.error("The relay cannot be used.", extra={"action": "relay_failed", "why": result.stopped})
+    with database.write() as session:
+        raise_alert(session, "relay", f"The relay cannot be used: {result.stopped}")
+        if result.fatal:
+            stop_sending(session, result.stopped)

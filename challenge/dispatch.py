@@ -1,0 +1,309 @@
+"""Who is due now? Claims rows for a worker, brings back what the dead held, moves missed mornings. The tick calls it.
+
+Several dispatchers may tick on one database: every step is a conditional change of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import CursorResult, text
+from sqlmodel import Session, col, delete, or_, select, update
+from sqlmodel.sql.expression import SelectOfScalar
+
+from challenge.clock import keep, real_now
+from challenge.db import Database
+from challenge.events import append, lock
+from challenge.journey import MISSES_BEFORE_EXPIRED, MORNING_LASTS, next_waking
+from challenge.models import (
+    Alert,
+    Delivery,
+    DeliveryState,
+    Enrollment,
+    Event,
+    EventKind,
+    Installation,
+    RateBudget,
+    Subscriber,
+    Worker,
+)
+from challenge.plan import plan_due
+from challenge.programme.definition import Challenge
+from challenge.settings import OnUncertain, Settings
+
+STOPPED = "stop_sending"
+_DEFERRED_LASTS = timedelta(hours=12)
+_LATE_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one tick did, and how many mails are due now (counted up to the limit asked for)."""
+
+    due: int
+    planned: int
+    brought_back: int
+    uncertain: int
+    missed: int
+
+
+def tick(database: Database, challenge: Challenge, settings: Settings, now: datetime, *, enough: int = 1000) -> Tick:
+    """One round: bring back, move on, plan, count what is due, let a waiting clock run on."""
+    back, uncertain = bring_back(database, settings, now)
+    missed = move_missed(database, challenge, settings, now)
+    planned = plan_due(database, challenge, now)
+    with database.read() as session:
+        due = count_due(session, challenge, settings, now, enough)
+    with database.write() as session:
+        keep(session, real_now())
+    return Tick(due, planned, back, uncertain, missed)
+
+
+def beat(database: Database, worker: str, *, first: bool = False) -> None:
+    """The worker lives. Its claims hold as long as it beats."""
+    now = real_now()
+    with database.write() as session:
+        done = session.exec(update(Worker).where(col(Worker.id) == worker).values(beat_at=now))
+        if first or done.rowcount == 0:
+            session.merge(Worker(id=worker, started_at=now, beat_at=now))
+
+
+def leave(database: Database, worker: str, settings: Settings, now: datetime) -> None:
+    """A worker that ends by itself gives back what it holds at once."""
+    with database.write() as session:
+        _release(session, [worker], settings, now)
+        session.exec(delete(Worker).where(col(Worker.id) == worker))
+
+
+def bring_back(database: Database, settings: Settings, now: datetime) -> tuple[int, int]:
+    """(rows scheduled again, rows that became uncertain) of workers whose heartbeat ended."""
+    dead_since = real_now() - timedelta(seconds=settings.lease_seconds)
+    held = col(Delivery.state).in_((DeliveryState.claimed, DeliveryState.handed_over))
+    with database.read() as session:
+        holders = set(session.exec(select(Delivery.claimed_by).where(held).distinct()))
+        alive = set(session.exec(select(Worker.id).where(col(Worker.beat_at) >= dead_since)))
+    if not holders - alive:
+        return 0, 0
+    with database.write() as session:
+        alive = set(session.exec(select(Worker.id).where(col(Worker.beat_at) >= dead_since)))
+        dead = sorted(holders - alive)
+        result = _release(session, dead, settings, now)
+        session.exec(delete(Worker).where(col(Worker.id).in_(dead)))
+        return result
+
+
+def move_missed(database: Database, challenge: Challenge, settings: Settings, now: datetime) -> int:
+    """A daily mail that did not leave within its morning: by our fault the next morning brings it, and after three it
+    is given up; a mailbox that deferred it all day has had its chance."""
+    with database.read() as session:
+        ids = session.exec(_late(now)).all()
+    for start in range(0, len(ids), 100):
+        with database.write() as session:
+            for number in ids[start : start + 100]:
+                _move(session, number, challenge, settings, now)
+    return len(ids)
+
+
+def claim_due(
+    database: Database, worker: str, challenge: Challenge, settings: Settings, now: datetime, limit: int
+) -> list[int]:
+    """Claims up to `limit` due rows for this worker; each row goes to one worker only. Returns their ids."""
+    with database.write() as session:
+        if is_stopped(session):
+            return []
+        allowed = _allowance(session, "all", settings.send_rate, limit)
+        if allowed == 0:
+            return []
+        wanted = _due(challenge, settings, now).limit(allowed).with_for_update(skip_locked=True)
+        claimed = (
+            update(Delivery)
+            .where(col(Delivery.id).in_(wanted))
+            .values(state=DeliveryState.claimed, claimed_by=worker)
+            .returning(col(Delivery.id))
+        )
+        ids = list(session.execute(claimed).scalars())
+        _spend(session, "all", settings.send_rate, len(ids))
+        return ids
+
+
+def count_due(session: Session, challenge: Challenge, settings: Settings, now: datetime, enough: int) -> int:
+    """How many mails are due, counted up to `enough`; 0 while sending is stopped."""
+    if is_stopped(session):
+        return 0
+    return len(session.exec(_due(challenge, settings, now).limit(enough)).all())
+
+
+def stop_sending(session: Session, reason: str) -> None:
+    """No mail leaves until `resume_sending`; what is due stays due."""
+    session.merge(Installation(name=STOPPED, value=reason))
+
+
+def resume_sending(session: Session) -> bool:
+    """False when sending was not stopped."""
+    result: CursorResult[object] = session.exec(delete(Installation).where(col(Installation.name) == STOPPED))
+    return bool(result.rowcount)
+
+
+def is_stopped(session: Session) -> str:
+    """Why sending is stopped; an empty word when it is not."""
+    row = session.get(Installation, STOPPED)
+    return row.value or "stopped" if row else ""
+
+
+def raise_alert(session: Session, code: str, words: str) -> None:
+    """Tells the humans, once per code while it lasts; the dashboard and `doctor` show it."""
+    now = real_now()
+    row = session.get(Alert, code)
+    if row is None:
+        session.add(Alert(code=code, text=words, raised_at=now, seen_at=now))
+    else:
+        row.count, row.seen_at, row.text = row.count + 1, now, words
+        session.add(row)
+
+
+def over_domain_rate(session: Session, domains: Iterable[str], settings: Settings) -> dict[str, timedelta]:
+    """For each recipient domain over its rate (one entry per mail in `domains`), how long (real time) it must wait."""
+    if not settings.domain_rate:
+        return {}
+    counts: dict[str, int] = {}
+    for domain in domains:
+        counts[domain] = counts.get(domain, 0) + 1
+    now, waits = real_now(), {}
+    for domain in sorted(counts):
+        row = _budget(session, f"@{domain}")
+        if row.free_at > now + timedelta(seconds=1):
+            waits[domain] = row.free_at - now
+        else:
+            _spend(session, f"@{domain}", settings.domain_rate, counts[domain])
+    return waits
+
+
+def _due(challenge: Challenge, settings: Settings, now: datetime) -> SelectOfScalar[int | None]:
+    in_its_morning = or_(
+        ~col(Delivery.is_daily),
+        col(Delivery.mail) == "welcome",
+        col(Delivery.strikes) > 0,
+        col(Delivery.planned_at) > now - MORNING_LASTS,
+    )
+    query = select(Delivery.id).where(
+        col(Delivery.state) == text("'scheduled'"), col(Delivery.due_at) <= now, in_its_morning
+    )
+    if needs_review(challenge, settings):
+        query = query.where(col(Delivery.mail) != "day")
+    return query.order_by(col(Delivery.due_at), col(Delivery.id))  # type: ignore[return-value]
+
+
+def needs_review(challenge: Challenge, settings: Settings) -> bool:
+    """Production sends no day mail that no clinician has signed."""
+    return settings.is_production and not challenge.reviewed_by and not settings.allow_unreviewed
+
+
+def _late(now: datetime) -> SelectOfScalar[int | None]:
+    ours = (col(Delivery.strikes) == 0) & (col(Delivery.planned_at) <= now - MORNING_LASTS)
+    theirs = (col(Delivery.strikes) > 0) & (col(Delivery.planned_at) <= now - _DEFERRED_LASTS)
+    return (
+        select(Delivery.id)  # type: ignore[return-value]
+        .where(
+            col(Delivery.state) == text("'scheduled'"),
+            col(Delivery.due_at) <= now,
+            col(Delivery.is_daily),
+            col(Delivery.mail) != "welcome",
+            or_(ours, theirs),
+        )
+        .limit(_LATE_BATCH)
+    )
+
+
+def _move(session: Session, number: int | None, challenge: Challenge, settings: Settings, now: datetime) -> None:
+    found = session.get_one(Delivery, number)
+    enrollment, _ = lock(session, found.enrollment_id)
+    row = session.get_one(Delivery, number, with_for_update=True, populate_existing=True)
+    if row.state is not DeliveryState.scheduled or row.planned_at > now - MORNING_LASTS:
+        return
+    if row.strikes:
+        row.state, row.closed_at, row.reason = DeliveryState.failed, now, f"deferred all day: {row.reason}"[:300]
+        enrollment.plan_at = now
+        session.add_all([row, enrollment])
+        return
+    ours = is_stopped(session) or ("not reviewed" if needs_review(challenge, settings) else "")
+    if not ours and _misses(session, row) + 1 >= MISSES_BEFORE_EXPIRED:
+        row.state, row.closed_at, row.reason = DeliveryState.expired, now, "missed three mornings"
+        session.add(row)
+        append(session, enrollment, EventKind.expired, now, delivery=row, detail={"key": row.key})
+        raise_alert(
+            session, "expired", "Mails were given up after three missed mornings. `challenge audit` lists them."
+        )
+        return
+    why = ours or "outage"
+    append(session, enrollment, EventKind.missed, now, delivery=row, detail={"key": row.key, "why": why})
+
+
+def _misses(session: Session, row: Delivery) -> int:
+    query = select(Event.detail).where(Event.delivery_id == row.id, col(Event.kind) == EventKind.missed)
+    return sum(detail.get("why") == "outage" for detail in session.exec(query))
+
+
+def _release(session: Session, workers: list[str], settings: Settings, now: datetime) -> tuple[int, int]:
+    mine = col(Delivery.claimed_by).in_(workers)
+    back = session.exec(
+        update(Delivery)
+        .where(col(Delivery.state) == DeliveryState.claimed, mine)
+        .values(state=DeliveryState.scheduled, claimed_by="")
+    ).rowcount
+    unsure = session.exec(
+        select(Delivery).where(col(Delivery.state) == DeliveryState.handed_over, mine).with_for_update()
+    ).all()
+    for row in unsure:
+        close_uncertain(session, row, settings, now, "the worker died between the final dot and its reply")
+    return back, len(unsure)
+
+
+def close_uncertain(session: Session, row: Delivery, settings: Settings, now: datetime, why: str) -> None:
+    """Nobody can say whether the relay took it (RFC 1047): held by default, or sent once more with the same bytes."""
+    row.claimed_by, row.reason = "", why
+    if settings.on_uncertain is OnUncertain.resend_once and row.resends == 0:
+        row.state, row.resends = DeliveryState.scheduled, 1
+        session.add(row)
+        return
+    row.state, row.closed_at = DeliveryState.uncertain, now
+    session.add(row)
+    session.exec(update(Enrollment).where(col(Enrollment.id) == row.enrollment_id).values(plan_at=now))
+    raise_alert(
+        session, "uncertain", "For some mails nobody can say whether the relay took them. `challenge audit` lists them."
+    )
+
+
+def later(session: Session, row: Delivery, now: datetime, seconds: float) -> datetime:
+    """When a deferred mail is tried again: in `seconds`, inside the person's waking window unless they asked for it."""
+    at = now + timedelta(seconds=seconds)
+    if row.mail in ("confirm", "welcome"):
+        return at
+    enrollment = session.get_one(Enrollment, row.enrollment_id)
+    return next_waking(session.get_one(Subscriber, enrollment.subscriber_id).timezone, at)
+
+
+def _budget(session: Session, scope: str) -> RateBudget:
+    row = session.get(RateBudget, scope, with_for_update=True)
+    if row is None:
+        row = RateBudget(scope=scope, free_at=real_now())
+        session.add(row)
+        session.flush()
+    return row
+
+
+def _allowance(session: Session, scope: str, rate: float, limit: int) -> int:
+    """How many of `limit` may go now: what the rate yields in the next second, less what was already given out."""
+    if not rate:
+        return limit
+    now = real_now()
+    ahead = (now + timedelta(seconds=1) - max(_budget(session, scope).free_at, now)).total_seconds()
+    return max(0, min(limit, int(ahead * rate + 1e-9)))
+
+
+def _spend(session: Session, scope: str, rate: float, count: int) -> None:
+    if rate and count:
+        row = _budget(session, scope)
+        row.free_at = max(row.free_at, real_now()) + timedelta(seconds=count / rate)
+        session.add(row)

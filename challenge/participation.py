@@ -1,0 +1,209 @@
+"""What does the person do? Done, undo, rest, pause, change, stop, erase: called by the pages, one function per button.
+
+Every function holds the enrollment's lock and can be called twice: the second call finds nothing left to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session, col, delete, select
+
+from challenge.errors import BadInput
+from challenge.events import append, done_days, lock, rhythm_of
+from challenge.models import (
+    Consent,
+    Delivery,
+    DeliveryState,
+    Enrollment,
+    EnrollmentState,
+    Event,
+    EventKind,
+    Subscriber,
+)
+from challenge.plan import cancel_open, current_plan
+from challenge.programme.definition import Challenge
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the preferences page may change; None = leave as it is."""
+
+    hour: int | None = None
+    timezone: str | None = None
+    position: str | None = None
+    pace: str | None = None
+    goal: str | None = None
+    first_name: str | None = None
+    tracking: bool | None = None
+
+
+def complete(
+    session: Session, enrollment_id: int, day: int, now: datetime, *, who: str = "person", reasons: str = ""
+) -> bool:
+    """The day is done. False when it already was, or when the challenge was never confirmed."""
+    enrollment, _ = lock(session, enrollment_id)
+    if enrollment.state is EnrollmentState.pending or day in done_days(session, enrollment_id):
+        return False
+    append(session, enrollment, EventKind.completed, now, day=day, who=who, reasons=reasons)
+    return True
+
+
+def undo(session: Session, enrollment_id: int, day: int, days: int, now: datetime) -> str:
+    """Takes back what was said last about the day: `completed`, `rested` or nothing (an empty word)."""
+    enrollment, _ = lock(session, enrollment_id)
+    if day in done_days(session, enrollment_id):
+        append(session, enrollment, EventKind.undone, now, day=day, detail={"of": "completed"})
+        return "completed"
+    if rests_tomorrow(session, enrollment, days, now):
+        append(session, enrollment, EventKind.undone, now, day=day, detail={"of": "rested"})
+        return "rested"
+    return ""
+
+
+def rest(session: Session, enrollment_id: int, day: int, days: int, now: datetime) -> bool:
+    """Not today: the next morning is a rest day and the rest moves on by one. False when it already is one."""
+    enrollment, _ = lock(session, enrollment_id)
+    if enrollment.state is not EnrollmentState.active or rests_tomorrow(session, enrollment, days, now):
+        return False
+    append(session, enrollment, EventKind.rested, now, day=day)
+    return True
+
+
+def rests_tomorrow(session: Session, enrollment: Enrollment, days: int, now: datetime) -> bool:
+    """Whether the next morning is a rest day."""
+    upcoming = current_plan(session, enrollment, days, now).upcoming
+    return bool(upcoming) and upcoming[0].mail == "rest"
+
+
+def pause(session: Session, enrollment_id: int, now: datetime) -> bool:
+    """No mails until resumed. A daily mail that was due but had not left comes first after the pause."""
+    enrollment, _ = lock(session, enrollment_id)
+    if enrollment.state is not EnrollmentState.active:
+        return False
+    for delivery in cancel_open(session, enrollment_id, now, reason="paused"):
+        if delivery.is_daily and delivery.planned_at <= now and delivery.mail != "welcome":
+            append(session, enrollment, EventKind.missed, now, detail={"key": delivery.key, "why": "paused"})
+    enrollment.state = EnrollmentState.paused
+    append(session, enrollment, EventKind.paused, now)
+    return True
+
+
+def resume(session: Session, enrollment_id: int, now: datetime) -> bool:
+    """The next mail comes the next morning."""
+    enrollment, _ = lock(session, enrollment_id)
+    if enrollment.state is not EnrollmentState.paused:
+        return False
+    enrollment.state = EnrollmentState.active
+    append(session, enrollment, EventKind.resumed, now)
+    return True
+
+
+def change(session: Session, enrollment_id: int, wishes: Wishes, now: datetime) -> bool:
+    """Hour, zone, position, pace, goal, name, tracking. False when all of it already was so."""
+    enrollment, subscriber = lock(session, enrollment_id)
+    before = _preferences(enrollment, subscriber)
+    for name, value in vars(wishes).items():
+        if value is not None:
+            setattr(enrollment if name in {"position", "pace", "goal"} else subscriber, name, value)
+    after = _preferences(enrollment, subscriber)
+    if before == after:
+        return False
+    session.add_all([enrollment, subscriber])
+    for other in session.exec(select(Enrollment).where(Enrollment.subscriber_id == subscriber.id)).all():
+        append(session, other, EventKind.changed, now, detail=rhythm_of(other, subscriber))
+    return True
+
+
+def unsubscribe(session: Session, enrollment_id: int, now: datetime, *, how: str, everything: bool = True) -> bool:
+    """Stops this challenge, or everything for this address, and cancels what was already queued."""
+    _, subscriber = lock(session, enrollment_id)
+    changed = False
+    mine = select(Enrollment.id).where(Enrollment.subscriber_id == subscriber.id).order_by(col(Enrollment.id))
+    for other in session.exec(mine).all() if everything else [enrollment_id]:
+        enrollment, _ = lock(session, other or 0)
+        if enrollment.state is EnrollmentState.stopped:
+            continue
+        enrollment.state = EnrollmentState.stopped
+        cancel_open(session, enrollment.id or 0, now, reason="unsubscribed")
+        append(session, enrollment, EventKind.unsubscribed, now, detail={"how": how})
+        changed = True
+    return changed
+
+
+def agree_to_programme(session: Session, enrollment_id: int, challenge: Challenge, now: datetime) -> bool:
+    """Asked at the finish: may the therapist write about the paid programme? Kept as a consent of its own."""
+    enrollment, _ = lock(session, enrollment_id)
+    known = select(Consent.id).where(Consent.enrollment_id == enrollment_id, Consent.kind == "programme")
+    if enrollment.state is EnrollmentState.pending or session.exec(known).first() is not None:
+        return False
+    words = challenge.consent
+    session.add(
+        Consent(
+            enrollment_id=enrollment_id,
+            kind="programme",
+            version=words.version,
+            wording=words.programme,
+            given_at=now,
+            source="finish page",
+        )
+    )
+    append(session, enrollment, EventKind.programme_consent, now)
+    return True
+
+
+def erase(session: Session, subscriber_id: int) -> None:
+    """Everything about the person goes; an address that must not be mailed stays known as a hash."""
+    session.exec(delete(Subscriber).where(col(Subscriber.id) == subscriber_id))
+
+
+def my_data(session: Session, subscriber_id: int) -> dict[str, Any]:
+    """All that is kept about a person, as they would want to read it."""
+    subscriber = session.get_one(Subscriber, subscriber_id)
+    enrollments = session.exec(select(Enrollment).where(Enrollment.subscriber_id == subscriber_id)).all()
+    return {
+        "person": subscriber.model_dump(mode="json", exclude={"id", "email_key"}),
+        "challenges": [
+            {
+                "enrollment": row.model_dump(mode="json", exclude={"id", "subscriber_id", "plan_at"}),
+                "consents": _dump(session, Consent, row, {"id", "enrollment_id"}),
+                "mails": _dump(session, Delivery, row, {"id", "enrollment_id", "claimed_by", "context"}),
+                "events": _dump(session, Event, row, {"id", "enrollment_id"}),
+            }
+            for row in enrollments
+        ],
+    }
+
+
+def require_day(challenge: Challenge, day: int) -> int:
+    """The day, when the challenge has it. Raises BadInput."""
+    if not 1 <= day <= challenge.length:
+        raise BadInput("day", f"This challenge has {challenge.length} days.")
+    return day
+
+
+def opened_days(session: Session, enrollment_id: int) -> list[int]:
+    """The days whose mail is out, so that the person can do them (also late)."""
+    query = select(Delivery.key).where(
+        Delivery.enrollment_id == enrollment_id,
+        Delivery.mail == "day",
+        col(Delivery.state).in_((DeliveryState.sent, DeliveryState.handed_over, DeliveryState.uncertain)),
+    )
+    return sorted(int(key[4:]) for key in session.exec(query))
+
+
+def _preferences(enrollment: Enrollment, subscriber: Subscriber) -> tuple[object, ...]:
+    return (
+        rhythm_of(enrollment, subscriber),
+        enrollment.position,
+        enrollment.goal,
+        subscriber.first_name,
+        subscriber.tracking,
+    )
+
+
+def _dump(session: Session, table: Any, enrollment: Enrollment, hidden: set[str]) -> list[dict[str, Any]]:
+    rows = session.exec(select(table).where(table.enrollment_id == enrollment.id).order_by(table.id)).all()
+    return [row.model_dump(mode="json", exclude=hidden) for row in rows]

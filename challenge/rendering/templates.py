@@ -1,0 +1,183 @@
+"""What does a mail say? Fills a mail folder once per distinct content and leaves holes for what differs per person.
+
+`templates/emails/<mail>/{subject.txt,body.txt,body.html}` over `_base`. Content that is equal (same mail, day,
+position, progress, …) is rendered, CSS-inlined and encoded once; names and links are filled in afterwards.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import css_inline
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from challenge.programme.definition import Challenge
+from challenge.rendering.links import Address, Link, Links
+from challenge.rendering.quoted import Holed, holed, quoted
+
+_HERE = Path(__file__).parent.parent
+FOLDERS = next((path for path in (_HERE.parent / "templates" / "emails", _HERE / "_emails") if path.is_dir()), _HERE)
+_NAME_TEXT, _NAME_HTML = "name_text", "name_html"
+_OTHER = ("confirm", "unsubscribe", "open")
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that a mail's words depend on, but for the name and the links. Equal contents are rendered once."""
+
+    mail: str
+    day: int = 0
+    position: str = "seated"
+    goal: str = ""
+    done: tuple[int, ...] = ()
+    rested: int = 0
+    hour: int = 8
+    pace: str = "daily"
+    has_name: bool = False
+    tracking: bool = True
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One content, encoded: subject as text, both parts with holes."""
+
+    subject: str
+    text: Holed
+    html: Holed
+
+
+class Templates:
+    """The mail folders of one installation."""
+
+    def __init__(self, challenge: Challenge, base_url: str, postal_address: str, folders: Path = FOLDERS) -> None:
+        self.challenge, self.base_url, self.postal_address = challenge, base_url, postal_address
+        loader = FileSystemLoader(folders)
+        self._plain = Environment(
+            loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+        )
+        self._html = Environment(
+            loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=True
+        )
+        self._inliner = css_inline.CSSInliner(keep_style_tags=True, keep_at_rules=True, load_remote_stylesheets=False)
+        self.prepared = lru_cache(maxsize=256)(self._prepare)
+
+    def shown(self, content: Content, name: str, links: Links, to: Address) -> tuple[str, str, str]:
+        """(subject, text, HTML) as a person reads them, for previews and lints."""
+        subject, text, page = self._rendered(content)
+        for hole, mark in _marks().items():
+            value = _value(hole, name, links, to, tracking=content.tracking)
+            text, page = text.replace(mark, value), page.replace(mark, html.escape(value))
+        return subject, text, page
+
+    def _prepare(self, content: Content) -> Prepared:
+        subject, text, page = self._rendered(content)
+        return Prepared(subject, holed(text, _marks()), holed(page, _marks()))
+
+    def _rendered(self, content: Content) -> tuple[str, str, str]:
+        values = self._values(content)
+        folder = content.mail
+        subject = " ".join(self._plain.get_template(f"{folder}/subject.txt").render(values).split())
+        text = self._plain.get_template(f"{folder}/body.txt").render(values | {"name": _mark(_NAME_TEXT)})
+        page = self._html.get_template(f"{folder}/body.html").render(
+            values | {"name": _mark(_NAME_HTML), "subject": subject}
+        )
+        return subject, text.strip() + "\n", self._inliner.inline(page).strip() + "\n"
+
+    def _values(self, content: Content) -> dict[str, object]:
+        challenge = self.challenge
+        number = content.day or 1
+        day = challenge.day(number)
+        return {
+            "challenge": challenge,
+            "mail": content.mail,
+            "day": day,
+            "pairs": day.exercises_for(content.position, content.goal or None),
+            "done": content.done,
+            "rested": content.rested,
+            "has_name": content.has_name,
+            "tracking": content.tracking,
+            "position": content.position,
+            "hour": clock_words(content.hour),
+            "pace": content.pace,
+            "postal_address": self.postal_address,
+            "base_url": self.base_url,
+            "picture_url": lambda picture: f"{self.base_url}/pictures/{challenge.edition}/{picture.file}",
+            "subject_line": lambda: challenge.subject(content.mail, number),
+            "link": {link.name: _mark(link.name) for link in Link},
+            "confirm_url": _mark("confirm"),
+            "unsubscribe_url": _mark("unsubscribe"),
+            "open_url": _mark("open"),
+        }
+
+
+def fill(prepared: Prepared, content: Content, name: str, links: Links, to: Address) -> tuple[bytes, bytes]:
+    """(text, HTML) as quoted-printable for one person."""
+    values = _Values(name, links, to, tracking=content.tracking)
+    return prepared.text.fill(values), prepared.html.fill(values)
+
+
+def clock_words(hour: int) -> str:
+    """`8 am`, `12 noon`, `1 pm`: how a person says a whole hour."""
+    if hour == 12:
+        return "12 noon"
+    return f"{hour % 12 or 12} {'am' if hour < 12 else 'pm'}"
+
+
+class _Values(Mapping[str, bytes]):
+    """Encodes a hole's value when a piece asks for it: a mail uses only some of the holes."""
+
+    def __init__(self, name: str, links: Links, to: Address, *, tracking: bool) -> None:
+        self._name, self._links, self._to, self._tracking = name, links, to, tracking
+
+    def __getitem__(self, hole: str) -> bytes:
+        if hole == _NAME_TEXT:
+            return _name_bytes(self._name)
+        if hole == _NAME_HTML:
+            return _name_bytes(html.escape(self._name))
+        return _wrapped(_value(hole, self._name, self._links, self._to, tracking=self._tracking))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_marks())
+
+    def __len__(self) -> int:
+        return len(_marks())
+
+
+@lru_cache(maxsize=4096)
+def _name_bytes(name: str) -> bytes:
+    return quoted(name) + b"=\r\n"
+
+
+def _wrapped(url: str) -> bytes:
+    """A URL holds no character that needs encoding but `=`; it may need more than one line."""
+    if len(url) < 75 and "=" not in url:
+        return url.encode("ascii") + b"=\r\n"
+    return quoted(url) + b"=\r\n"
+
+
+def _value(hole: str, name: str, links: Links, to: Address, *, tracking: bool) -> str:
+    match hole:
+        case "name_text" | "name_html":
+            return name
+        case "confirm":
+            return links.confirm_url(to)
+        case "unsubscribe":
+            return links.unsubscribe_url(to)
+        case "open":
+            return links.open_url(to)
+        case _:
+            link = Link[hole]
+            return links.tracked(link, to) if tracking else links.target(link, to)
+
+
+def _mark(hole: str) -> str:
+    return f"qzx{hole.replace('_', 'y')}xzq"
+
+
+@lru_cache(maxsize=1)
+def _marks() -> dict[str, str]:
+    return {hole: _mark(hole) for hole in (_NAME_TEXT, _NAME_HTML, *_OTHER, *(link.name for link in Link))}

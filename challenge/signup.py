@@ -1,0 +1,307 @@
+"""Who wants to join? Turns a form, a JSON body or a CSV row into a subscriber, an enrollment and a confirmation owed.
+
+The answer to a sign-up never tells whether an address is known; that is why `register` returns nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from email_validator import EmailNotValidError, validate_email
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+
+from challenge.errors import BadInput
+from challenge.events import append, is_suppressed, lock, rhythm_of
+from challenge.journey import FIRST_HOUR, LAST_HOUR, Pace
+from challenge.models import Consent, Enrollment, EnrollmentState, EventKind, Subscriber
+from challenge.programme.definition import Challenge
+from challenge.programme.exercises import Goal, Position
+
+DEFAULT_ZONE = "America/New_York"
+DEFAULT_HOUR = 8
+_UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
+_REPEATABLE = (EnrollmentState.stopped, EnrollmentState.ended)
+
+
+@dataclass(frozen=True)
+class SignUp:
+    """One checked sign-up. `email` as it is shown and mailed, `email_key` as it is compared."""
+
+    email: str
+    email_key: str
+    first_name: str = ""
+    timezone: str = DEFAULT_ZONE
+    hour: int = DEFAULT_HOUR
+    position: str = Position.seated
+    goal: str = ""
+    pace: str = ""
+    referrer: str = ""
+    form_variant: str = ""
+    utm: Mapping[str, str] = field(default_factory=dict)
+    consent_source: str = "form"
+
+    @property
+    def source(self) -> str:
+        """Where the person came from, in one word: the UTM source, else the referring site, else direct."""
+        return self.utm.get("utm_source") or self.referrer or "direct"
+
+
+def read(fields: Mapping[str, object], *, consent_source: str = "form") -> SignUp:
+    """Checks every field. Raises BadInput for the first one that cannot be accepted; unknown fields are ignored."""
+    email, key = address(_text(fields, "email", 320))
+    return SignUp(
+        email=email,
+        email_key=key,
+        first_name=name(_text(fields, "first_name", 400)),
+        timezone=zone(_text(fields, "timezone", 64) or DEFAULT_ZONE),
+        hour=hour(fields.get("hour")),
+        position=_choice(fields, "position", Position) or Position.seated,
+        goal=_choice(fields, "goal", Goal),
+        pace=_choice(fields, "pace", Pace),
+        referrer=_site(_label(fields, "referrer", 2000)),
+        form_variant=_label(fields, "form_variant", 32),
+        utm={key: value for key in _UTM if (value := _label(fields, key, 100))},
+        consent_source=consent_source,
+    )
+
+
+def address(text: str) -> tuple[str, str]:
+    """(as mailed, as compared) of an e-mail address. Raises BadInput."""
+    text = text.strip()
+    if not text:
+        raise BadInput("email", "Please type your e-mail address.")
+    try:
+        valid = validate_email(text, check_deliverability=False)
+    except EmailNotValidError as error:
+        raise BadInput("email", f"This e-mail address does not look right. {_sentence(str(error))}") from None
+    return valid.normalized, f"{valid.local_part.casefold()}@{valid.ascii_domain.lower()}"
+
+
+def name(text: str) -> str:
+    """A first name as it may stand in a header: no control characters, nothing that a mail program would decode."""
+    text = " ".join(unicodedata.normalize("NFC", text).split(" ")).strip()
+    if "=?" in text or any(unicodedata.category(c) in {"Cc", "Cs", "Co", "Zl", "Zp"} for c in text):
+        raise BadInput("first_name", "Please use plain letters for your first name.")
+    if any(c in text for c in "<>@") or re.search(r"https?:|www\.", text, re.IGNORECASE):
+        raise BadInput("first_name", "Please type only your first name.")
+    if len(text) > 80:
+        raise BadInput("first_name", "Please use a shorter first name, up to 80 letters.")
+    return text
+
+
+def zone(text: str) -> str:
+    """An IANA zone name. Raises BadInput for any other word."""
+    if text not in _zones():
+        raise BadInput("timezone", "Please choose your time zone from the list.")
+    return text
+
+
+def hour(value: object) -> int:
+    """A whole hour from 6 to 21; nothing given means 8. Raises BadInput."""
+    if value is None or value == "":
+        return DEFAULT_HOUR
+    text = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,2}", text) or not FIRST_HOUR <= int(text) <= LAST_HOUR:
+        raise BadInput("hour", f"Please choose an hour from {FIRST_HOUR} to {LAST_HOUR}.")
+    return int(text)
+
+
+def register(session: Session, signup: SignUp, challenge: Challenge, now: datetime) -> None:
+    """Writes the sign-up down; what is owed follows from it. A known or suppressed address changes nothing visible."""
+    if is_suppressed(session, signup.email_key):
+        return
+    enrollment, subscriber = _enrollment_for(session, signup, challenge, now)
+    if enrollment.state is not EnrollmentState.pending:
+        return
+    if enrollment.signed_up_at != now:
+        _correct(session, subscriber, enrollment, signup)
+    append(session, enrollment, EventKind.signed_up, now, detail=rhythm_of(enrollment, subscriber))
+
+
+def enroll_confirmed(
+    session: Session, signup: SignUp, challenge: Challenge, now: datetime, *, consent_at: datetime, evidence: str
+) -> bool:
+    """Enrolls somebody who agreed elsewhere, with the evidence. False when there was nothing to do: already enrolled,
+    suppressed, or somebody who stopped (an import never overrides that)."""
+    if is_suppressed(session, signup.email_key):
+        return False
+    known = _latest(session, signup, challenge)
+    if known is not None and known.state is not EnrollmentState.pending:
+        return False
+    enrollment, subscriber = _enrollment_for(session, signup, challenge, now)
+    append(
+        session, enrollment, EventKind.signed_up, now, detail={**rhythm_of(enrollment, subscriber), "imported": True}
+    )
+    confirm(session, enrollment, subscriber, challenge, now, source=f"import: {evidence}"[:200], given_at=consent_at)
+    return True
+
+
+def confirm(
+    session: Session,
+    enrollment: Enrollment,
+    subscriber: Subscriber,
+    challenge: Challenge,
+    now: datetime,
+    *,
+    source: str,
+    given_at: datetime | None = None,
+) -> bool:
+    """The person's yes, with the words they said yes to. False when they had said it before or have stopped since."""
+    if enrollment.state is not EnrollmentState.pending:
+        return False
+    enrollment.state = EnrollmentState.active
+    enrollment.confirmed_at = now
+    session.add(
+        Consent(
+            enrollment_id=enrollment.id or 0,
+            kind="challenge",
+            version=challenge.consent.version,
+            wording=challenge.consent.challenge,
+            given_at=given_at or now,
+            source=source,
+        )
+    )
+    append(session, enrollment, EventKind.confirmed, now, detail=rhythm_of(enrollment, subscriber))
+    return True
+
+
+def _enrollment_for(
+    session: Session, signup: SignUp, challenge: Challenge, now: datetime
+) -> tuple[Enrollment, Subscriber]:
+    """The pending or current enrollment of this address, made when there is none; locked."""
+    known = _latest(session, signup, challenge)
+    if known is not None and known.state not in _REPEATABLE:
+        return lock(session, known.id or 0)
+    try:
+        with session.begin_nested():
+            subscriber = _subscriber(session, signup, now)
+            enrollment = _new_enrollment(subscriber, signup, challenge, now, run=known.run + 1 if known else 1)
+            session.add(enrollment)
+            session.flush()
+            return enrollment, subscriber
+    except IntegrityError:  # the same person, the same second, another process
+        latest = _latest(session, signup, challenge)
+        if latest is None:
+            raise
+        return lock(session, latest.id or 0)
+
+
+def _latest(session: Session, signup: SignUp, challenge: Challenge) -> Enrollment | None:
+    return session.exec(
+        select(Enrollment)
+        .join(Subscriber)
+        .where(Subscriber.email_key == signup.email_key, Enrollment.challenge == challenge.slug)
+        .order_by(col(Enrollment.run).desc())
+        .limit(1)
+    ).first()
+
+
+def _subscriber(session: Session, signup: SignUp, now: datetime) -> Subscriber:
+    found = session.exec(select(Subscriber).where(Subscriber.email_key == signup.email_key)).first()
+    if found is None:
+        found = Subscriber(
+            email=signup.email, email_key=signup.email_key, timezone=signup.timezone, hour=signup.hour, created_at=now
+        )
+    found.first_name = signup.first_name or found.first_name
+    found.timezone, found.hour = signup.timezone, signup.hour
+    session.add(found)
+    session.flush()
+    return found
+
+
+def _new_enrollment(
+    subscriber: Subscriber, signup: SignUp, challenge: Challenge, now: datetime, run: int
+) -> Enrollment:
+    enrollment = Enrollment(
+        subscriber_id=subscriber.id or 0,
+        challenge=challenge.slug,
+        edition=challenge.edition,
+        run=run,
+        position=signup.position,
+        goal=signup.goal,
+        pace=signup.pace or challenge.pace,
+        referrer=signup.referrer[:200],
+        form_variant=signup.form_variant,
+        source=signup.source[:100],
+        signed_up_at=now,
+    )
+    for key, value in signup.utm.items():
+        setattr(enrollment, key, value)
+    return enrollment
+
+
+def _correct(session: Session, subscriber: Subscriber, enrollment: Enrollment, signup: SignUp) -> None:
+    """Somebody who signs up again before saying yes means what they typed last."""
+    subscriber.first_name = signup.first_name or subscriber.first_name
+    subscriber.timezone, subscriber.hour = signup.timezone, signup.hour
+    enrollment.position, enrollment.goal = signup.position, signup.goal or enrollment.goal
+    session.add_all([subscriber, enrollment])
+
+
+def consent_time(text: str, now: datetime) -> datetime:
+    """When somebody agreed, from ISO 8601. Raises BadInput: missing, unreadable, or in the future."""
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise BadInput("consent_at", "consent_at must be a time like 2026-10-01T09:30:00Z.") from None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    if at > now:
+        raise BadInput("consent_at", "consent_at lies in the future.")
+    return at
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(
+        zone for zone in available_timezones() if not zone.startswith(("posix/", "right/")) and zone != "localtime"
+    )
+
+
+def zones() -> Iterable[str]:
+    """Every zone name that is accepted, sorted."""
+    return sorted(_zones())
+
+
+def _text(fields: Mapping[str, object], key: str, longest: int) -> str:
+    value = fields.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadInput(key, f"{key} must be text.")
+    if len(value) > longest:
+        raise BadInput(key, f"{key} is too long.")
+    return value.strip(" \t")
+
+
+def _label(fields: Mapping[str, object], key: str, longest: int) -> str:
+    """A word for the statistics: cut rather than refused, for nobody should fail to join because of a tag."""
+    value = fields.get(key)
+    return "".join(c for c in value if c.isprintable()).strip()[:longest] if isinstance(value, str) else ""
+
+
+def _choice(fields: Mapping[str, object], key: str, options: Iterable[str]) -> str:
+    word = _text(fields, key, 32)
+    if word and word not in list(options):
+        raise BadInput(key, f"Please choose one of: {', '.join(options)}.")
+    return word
+
+
+def _site(referrer: str) -> str:
+    """Only the referring site is kept, never the page: a page's address can tell who somebody is."""
+    try:
+        host = urlsplit(referrer if "//" in referrer else f"//{referrer}").hostname or ""
+    except ValueError:
+        return ""
+    return host.removeprefix("www.")[:200]
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else text + "."
