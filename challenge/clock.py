@@ -40,6 +40,12 @@ class Clock:
         row = self._current()
         return real_now() if row is None else reading(row, self._real())
 
+    @property
+    def waits(self) -> bool:
+        """Whether this is a rehearsal's clock, which stands still until due mails are out."""
+        row = self._current()
+        return row is not None and row.waits
+
     def _current(self) -> ClockRow | None:
         stale = self._row is None or (self._row.waits and time.monotonic() - self._read_at > _FRESH_SECONDS)
         if stale:

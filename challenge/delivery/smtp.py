@@ -107,6 +107,7 @@ class Sender:
     async def send(self, source: Source, ledger: Ledger) -> SendResult:
         """Sends what `source` gives until it gives None, the relay is out of reach, or `stop` was called."""
         self._failure, self._stopping = None, False
+        await asyncio.sleep(0)  # an idle line that was closed meanwhile gets to know it before it is used
         lines = [_Courier(self, source, ledger) for _ in range(self.connections)]
         self._tasks = {asyncio.create_task(line.run()) for line in lines}
         try:

@@ -85,7 +85,11 @@ class Consent:
 
 @dataclass(frozen=True)
 class Challenge:
-    """One challenge as it ships. `edition` changes with every byte of its words and pictures."""
+    """One challenge as it ships. `edition` changes with every byte of its words and pictures.
+
+    `daily_stretch` is the muscle that each day's stretch is for; `private_words` tell of a person's health, so no
+    subject line may say them. `reviewed_by` is empty until a clinician has read all of it.
+    """
 
     folder: Path
     edition: str
@@ -98,6 +102,8 @@ class Challenge:
     why_paragraphs: tuple[str, ...]
     safety: tuple[str, ...]
     reviewed_by: str
+    daily_stretch: str
+    private_words: tuple[str, ...]
     therapist: str
     programme: str
     invitation_url: str
@@ -189,6 +195,8 @@ def _challenge(root: Table, exercises: dict[str, Exercise], days: tuple[Day, ...
         why_paragraphs=root.texts("why"),
         safety=root.texts("safety"),
         reviewed_by=root.text("reviewed_by", may_be_empty=True),
+        daily_stretch=root.text("daily_stretch"),
+        private_words=root.texts("private_words"),
         therapist=invitation.text("therapist"),
         programme=invitation.text("programme"),
         invitation_url=_address(invitation, "url"),

@@ -1,0 +1,170 @@
+"""The web door: parse, call one step, answer. `create_app` puts the rooms together; `serve` runs it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from flask import Flask, Response, current_app, jsonify, render_template, request
+from flask_limiter import Limiter
+from flask_wtf import CSRFProtect
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from challenge.clock import Clock, set_up
+from challenge.db import Database
+from challenge.errors import BadInput, BadToken, NotFound
+from challenge.events import installation_key
+from challenge.programme.definition import Challenge
+from challenge.rendering.message import Composer
+from challenge.settings import Settings
+from challenge.tokens import Tokens
+
+LONGEST_BODY = 256 * 1024
+csrf = CSRFProtect()
+
+
+@dataclass(frozen=True)
+class Service:
+    """What every page needs."""
+
+    settings: Settings
+    challenge: Challenge
+    database: Database
+    clock: Clock
+    composer: Composer
+    key: bytes
+
+    @property
+    def tokens(self) -> Tokens:
+        return self.composer.tokens
+
+
+def service() -> Service:
+    """The service of the running app."""
+    return cast(Service, current_app.extensions["challenge"])
+
+
+def create_app(settings: Settings, challenge: Challenge) -> Flask:
+    """The whole web side. The database must be migrated."""
+    from challenge.web import api, dashboard, health, participant, public, track
+
+    database = Database(settings.database)
+    with database.write() as session:
+        set_up(session, settings)
+        key = installation_key(session)
+    app = Flask(__name__)
+    app.config.update(
+        SECRET_KEY=settings.keys[0],
+        SECRET_KEY_FALLBACKS=list(settings.keys[1:]),
+        MAX_CONTENT_LENGTH=LONGEST_BODY,
+        MAX_FORM_MEMORY_SIZE=LONGEST_BODY,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.public_url.startswith("https://"),
+        WTF_CSRF_CHECK_DEFAULT=False,
+        WTF_CSRF_TIME_LIMIT=None,
+        SEND_FILE_MAX_AGE_DEFAULT=3600,
+    )
+    if settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=1)  # type: ignore[method-assign]
+    app.extensions["challenge"] = Service(
+        settings, challenge, database, Clock(database), Composer(settings, challenge), key
+    )
+    csrf.init_app(app)
+    limiter = _limiter(app, settings)
+    for room in (public.room, participant.room, track.room, dashboard.room, api.room, health.room):
+        app.register_blueprint(room)
+    public.limit(app, limiter, settings)
+    if settings.uses_inbox and not settings.is_production:
+        _add_inbox(app, settings.data_dir)
+    _answer_errors(app)
+    app.after_request(_headers)
+    app.context_processor(_words)
+    return app
+
+
+def _add_inbox(app: Flask, data_dir: Path) -> None:
+    from challenge.web.inbox import inbox_blueprint
+
+    app.register_blueprint(inbox_blueprint(data_dir / "inbox.sqlite3"))
+
+
+def _limiter(app: Flask, settings: Settings) -> Limiter:
+    return Limiter(
+        _network,
+        app=app,
+        storage_uri=re.sub(r"^unix:", "redis+unix:", settings.redis_url) or "memory://",
+        in_memory_fallback_enabled=bool(settings.redis_url),
+        key_prefix="challenge",
+        headers_enabled=False,
+    )
+
+
+def _network() -> str:
+    """Rates count per network, not per address: an IPv6 visitor owns a /64 of addresses."""
+    address = request.remote_addr or "unknown"
+    return ":".join(address.split(":")[:4]) if ":" in address else address
+
+
+def _words() -> dict[str, Any]:
+    found = service()
+    return {"challenge": found.challenge, "settings": found.settings}
+
+
+def _headers(response: Response) -> Response:
+    headers = response.headers
+    headers.setdefault(
+        "Content-Security-Policy",
+        "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; font-src 'self'; "
+        "connect-src 'self'; form-action 'self'; frame-src 'self'; base-uri 'none'; frame-ancestors 'self'",
+    )
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "no-referrer" if request.view_args else "same-origin")
+    headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+    if request.view_args and "token" in request.view_args:
+        headers["Cache-Control"] = headers.get("Cache-Control") or "no-store"
+        headers.setdefault("X-Robots-Tag", "noindex, nofollow")
+    if service().settings.public_url.startswith("https://"):
+        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    return response
+
+
+def _answer_errors(app: Flask) -> None:
+    def sorry(status: int, heading: str, words: str) -> tuple[str, int] | tuple[Response, int]:
+        if request.path.startswith(("/api/", "/webhooks/")):
+            return jsonify(error=words), status
+        return render_template("sorry.html", heading=heading, words=words), status
+
+    @app.errorhandler(BadToken)
+    def bad_token(error: BadToken) -> Any:
+        return sorry(404, "This link does not work", f"{error} Please open it from the e-mail again.")
+
+    @app.errorhandler(NotFound)
+    def gone(error: NotFound) -> Any:
+        return sorry(404, "This is no longer here", str(error))
+
+    @app.errorhandler(BadInput)
+    def bad_input(error: BadInput) -> Any:
+        return sorry(422, "Please check this", error.sentence)
+
+    @app.errorhandler(HTTPException)
+    def http(error: HTTPException) -> Any:
+        words = _SORRY.get(error.code or 500, error.description or "Something went wrong.")
+        return (
+            sorry(error.code or 500, words[0], words[1])
+            if isinstance(words, tuple)
+            else sorry(error.code or 500, "Sorry", words)
+        )
+
+
+_SORRY = {
+    400: ("This did not work", "The page may be old. Go back, load it again, and try once more."),
+    404: ("This page is not here", "Please check the address, or open the link from the e-mail again."),
+    405: ("This did not work", "Please use the buttons on the page."),
+    413: ("That is too much", "What was sent is too large. Please send less."),
+    429: ("One moment, please", "That were many tries in a short time. Please wait a minute, then try again."),
+    500: ("Something went wrong here", "It is not your fault. Please try again in a few minutes."),
+}

@@ -1,0 +1,87 @@
+"""The JSON side: sign-ups from other sites, and the dashboard's numbers for other programs."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+from sqlmodel import select
+
+from challenge.audit import audit
+from challenge.errors import BadInput
+from challenge.models import ApiToken
+from challenge.stats.funnel import funnel
+from challenge.web import service
+from challenge.web.public import HONEYPOT, enroll
+
+room = Blueprint("api", __name__)
+_ACCEPTED = {"status": "accepted", "next": "Please look for the e-mail that we sent, and say yes there."}
+
+
+@room.route("/api/v1/signups", methods=["POST", "OPTIONS"])
+def sign_up() -> Any:
+    """202, and the same answer whether or not the address is known."""
+    if request.method == "OPTIONS":
+        return _with_cors(Response(status=204))
+    fields = request.get_json(silent=True)
+    if not isinstance(fields, dict):
+        return _with_cors(_error("Send a JSON object with at least an email.", 400))
+    if not fields.get(HONEYPOT):
+        try:
+            enroll(fields, f"api {request.headers.get('Origin', '')}".strip())
+        except BadInput as error:
+            return _with_cors(_error(error.sentence, 422, field=error.field))
+    response = jsonify(_ACCEPTED)
+    response.status_code = 202
+    return _with_cors(response)
+
+
+@room.get("/api/v1/stats")
+def stats() -> Any:
+    if refused := _refused():
+        return refused
+    found = service()
+    with found.database.read() as session:
+        return jsonify(funnel(session, found.challenge.slug, found.challenge.length).to_dict())
+
+
+@room.get("/api/v1/audit")
+def accounts() -> Any:
+    if refused := _refused():
+        return refused
+    found = service()
+    with found.database.read() as session:
+        return jsonify(audit(session, found.challenge, found.settings, found.clock.now()).to_dict())
+
+
+def token_hash(token: str) -> str:
+    """What is kept of a bearer token; it has 256 bits of chance, so a fast hash is enough."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _refused() -> Response | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token:
+        with service().database.read() as session:
+            if session.exec(select(ApiToken.id).where(ApiToken.token_hash == token_hash(token.strip()))).first():
+                return None
+    response = _error("Send a bearer token; `challenge token add NAME` makes one.", 401)
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _error(words: str, status: int, **more: str) -> Response:
+    response = jsonify(error=words, **more)
+    response.status_code = status
+    return response
+
+
+def _with_cors(response: Response) -> Response:
+    origin, allowed = request.headers.get("Origin", ""), service().settings.origins
+    if origin and (origin in allowed or "*" in allowed):
+        response.headers["Access-Control-Allow-Origin"] = "*" if "*" in allowed else origin
+        response.headers["Access-Control-Allow-Methods"] = "POST, OPTIONS"
+        response.headers["Access-Control-Allow-Headers"] = "Content-Type"
+        response.headers["Vary"] = "Origin"
+    return response

@@ -1,0 +1,65 @@
+"""Is it alive, is it ready, how is it doing? For load balancers and Prometheus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from redis.exceptions import RedisError
+from sqlalchemy import func
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import select
+
+from challenge.clock import real_now
+from challenge.dispatch import count_due, is_stopped
+from challenge.jobs import connect
+from challenge.models import Delivery, Worker
+from challenge.web import service
+
+room = Blueprint("health", __name__)
+
+
+@room.get("/healthz")
+def alive() -> Any:
+    return jsonify(alive=True)
+
+
+@room.get("/readyz")
+def ready() -> Any:
+    """200 while the database answers: a dead Redis must not cost a sign-up; it and the workers are told in the body."""
+    found = service()
+    try:
+        with found.database.read() as session:
+            beats = session.exec(select(Worker.beat_at)).all()
+            stopped = is_stopped(session)
+    except SQLAlchemyError as error:
+        return jsonify(ready=False, database=type(error).__name__), 503
+    lease = found.settings.lease_seconds
+    living = sum((real_now() - beat).total_seconds() < lease for beat in beats)
+    return jsonify(ready=True, database="ok", redis=_redis(), workers=living, sending_stopped=stopped)
+
+
+@room.get("/metrics")
+def metrics() -> Response:
+    """Counts from the rows, so that they are the same whichever process is asked."""
+    found, registry = service(), CollectorRegistry()
+    deliveries = Gauge("challenge_deliveries", "Deliveries by state", ["state"], registry=registry)
+    due = Gauge("challenge_deliveries_due", "Deliveries due now (counted up to 100000)", registry=registry)
+    workers = Gauge("challenge_workers", "Workers with a heartbeat", registry=registry)
+    with found.database.read() as session:
+        for state, count in session.exec(select(Delivery.state, func.count()).group_by(Delivery.state)):
+            deliveries.labels(state).set(count)
+        due.set(count_due(session, found.challenge, found.settings, found.clock.now(), 100_000))
+        workers.set(len(session.exec(select(Worker.id)).all()))
+    return Response(generate_latest(registry), mimetype="text/plain")
+
+
+def _redis() -> str:
+    if not service().settings.redis_url:
+        return "not set"
+    try:
+        connect(service().settings.redis_url).ping()
+    except RedisError as error:
+        return f"away ({type(error).__name__})"
+    return "ok"

@@ -1,0 +1,62 @@
+"""Runs the web side under granian: `challenge web`, and what the supervisor starts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from flask import Flask
+from granian import Granian
+from granian.constants import Interfaces
+
+from challenge.db import Database
+from challenge.errors import ChallengeError, SettingsError
+from challenge.programme.definition import load, shipped
+from challenge.settings import Settings, read_settings
+from challenge.supervisor import exit_with_parent
+from challenge.web import create_app
+
+BLOCKING_THREADS = 8
+
+
+def serve(settings: Settings) -> None:
+    """Serves until SIGTERM. Raises SettingsError, SchemaBehind."""
+    if not settings.redis_url:
+        raise SettingsError(
+            "CHALLENGE_REDIS_URL", "is needed to run the web side alone; `challenge up` brings its own."
+        )
+    database = Database(settings.database)
+    database.require_current()
+    database.close()
+    Granian(
+        "challenge.web.serve:make_app",
+        factory=True,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=1,
+        blocking_threads=BLOCKING_THREADS,
+        backlog=1024,
+        log_access=False,
+        websockets=False,
+    ).serve()
+
+
+def make_app() -> Flask:
+    """What each granian worker loads: settings come through the environment."""
+    settings = read_settings()
+    return create_app(settings, load(Path(settings.content)) if settings.content else shipped())
+
+
+def main() -> int:
+    exit_with_parent()
+    try:
+        serve(read_settings())
+    except ChallengeError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

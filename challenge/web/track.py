@@ -1,0 +1,62 @@
+"""The open pixel and the click redirect. They record, and change nothing else for the person."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from typing import Any
+
+from flask import Blueprint, Response, redirect, request
+from sqlalchemy.exc import SQLAlchemyError
+
+from challenge.errors import BadToken, NotFound
+from challenge.models import EventKind
+from challenge.rendering.links import Address, Link
+from challenge.tokens import Purpose
+from challenge.tracking.classify import observe
+from challenge.tracking.record import find, record
+from challenge.web import service
+
+room = Blueprint("track", __name__)
+_GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+log = logging.getLogger(__name__)
+
+
+@room.get("/o/<token>.gif")
+def opened(token: str) -> Response:
+    """Always a picture, also for a link that is not ours: a mail must not show a broken image."""
+    try:
+        (delivery_id,) = service().tokens.read(Purpose.opened, token, 1)
+        _record(delivery_id, EventKind.opened, "")
+    except (BadToken, NotFound):
+        pass
+    response = Response(_GIF, mimetype="image/gif")
+    response.headers["Cache-Control"] = "no-store, max-age=0"
+    return response
+
+
+@room.get("/c/<token>")
+def clicked(token: str) -> Any:
+    """To the page behind the link; the target follows from the link's number, never from the address."""
+    delivery_id, number = service().tokens.read(Purpose.clicked, token, 2)
+    try:
+        link = Link(number)
+    except ValueError:
+        raise BadToken("This link is for something else.") from None
+    to = _record(delivery_id, EventKind.clicked, link.name)
+    response = redirect(service().composer.links.target(link, to), 302)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _record(delivery_id: int, kind: EventKind, link: str) -> Address:
+    found = service()
+    evidence = observe(request.method, dict(request.headers), request.remote_addr or "", found.key)
+    try:
+        with found.database.write() as session:
+            return record(session, delivery_id, kind, link, evidence, found.clock.now())
+    except SQLAlchemyError:  # the person's way goes on even when the database is too busy to count them
+        log.exception("An open or a click was not recorded.", extra={"action": "event_lost"})
+    with found.database.read() as session:
+        row, enrollment = find(session, delivery_id)
+        return Address(enrollment.id or 0, row.id or 0, row.key)

@@ -1,0 +1,143 @@
+"""RQ workers and the dispatch tick: `python worker.py` is `challenge worker`. No rules here, only processes.
+
+The parent loads the application and forks the workers before it opens any connection; then it ticks. A worker that
+dies is started again; what it held comes back with its lease.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from multiprocessing.process import BaseProcess
+from types import FrameType
+
+from redis.exceptions import RedisError
+
+from challenge.clock import Clock
+from challenge.db import Database
+from challenge.dispatch import Tick, tick
+from challenge.errors import SettingsError
+from challenge.jobs import hint, queue_at, run_worker
+from challenge.programme.definition import Challenge
+from challenge.settings import Settings
+
+TICK_SECONDS = 1.0
+WAITING_CLOCK_TICK_SECONDS = 0.1
+STOP_SECONDS = 35.0
+log = logging.getLogger("challenge.worker")
+
+
+class Crew:
+    """The worker processes of one machine."""
+
+    def __init__(self, settings: Settings, challenge: Challenge) -> None:
+        self._settings, self._challenge = settings, challenge
+        self._fork = multiprocessing.get_context("fork")
+        self._leash_read, self._leash_write = os.pipe()
+        self._members: list[BaseProcess] = []
+
+    def fill(self) -> None:
+        """Starts what is missing. Call it without open connections: a child must not share one."""
+        self._members = [member for member in self._members if member.is_alive()]
+        while len(self._members) < self._settings.workers:
+            member = self._fork.Process(target=self._work, daemon=False)
+            member.start()
+            self._members.append(member)
+
+    @property
+    def is_complete(self) -> bool:
+        return all(member.is_alive() for member in self._members)
+
+    def stop(self) -> None:
+        """Warm: what is in flight is finished; whoever is not ready after 35 s is ended, its lease brings the rest back."""
+        for member in self._members:
+            if member.is_alive() and member.pid:
+                os.kill(member.pid, signal.SIGTERM)
+        until = time.monotonic() + STOP_SECONDS
+        for member in self._members:
+            member.join(max(0.0, until - time.monotonic()))
+            if member.is_alive():
+                member.kill()
+                member.join()
+
+    def _work(self) -> None:
+        os.close(self._leash_write)
+        threading.Thread(target=self._end_with_parent, daemon=True).start()
+        run_worker(self._settings, self._challenge, self._settings.smtp_url, self._settings.redis_url)
+
+    def _end_with_parent(self) -> None:
+        os.read(self._leash_read, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def run(settings: Settings, challenge: Challenge) -> int:
+    """Works until SIGTERM or SIGINT. Raises SettingsError, SchemaBehind."""
+    if not settings.redis_url:
+        raise SettingsError("CHALLENGE_REDIS_URL", "is needed to run workers alone; `challenge up` brings its own.")
+    if not settings.smtp_url:
+        raise SettingsError("CHALLENGE_SMTP_URL", "is needed to run workers alone; `challenge up` brings an inbox.")
+    first = Database(settings.database)
+    first.require_current()
+    first.close()
+    stop = threading.Event()
+
+    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    crew = Crew(settings, challenge)
+    crew.fill()
+    signal.signal(signal.SIGTERM, ask_to_stop)
+    signal.signal(signal.SIGINT, ask_to_stop)
+    try:
+        _tick_until(stop, crew, settings, challenge)
+    finally:
+        crew.stop()
+    return 0
+
+
+def _tick_until(stop: threading.Event, crew: Crew, settings: Settings, challenge: Challenge) -> None:
+    database = Database(settings.database)
+    clock, queue, redis_is_well = Clock(database), queue_at(settings.redis_url), True
+    while not stop.is_set():
+        started = time.monotonic()
+        if not crew.is_complete:
+            log.error("A worker process died and is started again.", extra={"action": "worker_died"})
+            database.close()
+            queue.connection.close()
+            crew.fill()
+        try:
+            done = tick(database, challenge, settings, clock.now())
+            hint(queue, _hints_for(done, settings.workers))
+            redis_is_well = True
+        except RedisError as error:
+            if redis_is_well:
+                log.error(
+                    "Redis is away; mails wait in the database.", extra={"action": "redis_away", "why": str(error)}
+                )
+            redis_is_well = False
+        except Exception:  # the edge of the process: the database may be away for a while, the next tick tries again
+            log.exception("A tick failed; the next one tries again.", extra={"action": "tick_failed"})
+        pause = WAITING_CLOCK_TICK_SECONDS if clock.waits else TICK_SECONDS
+        stop.wait(max(0.02, pause - (time.monotonic() - started)))
+    database.close()
+
+
+def _hints_for(done: Tick, workers: int) -> int:
+    """One worker for a few mails, all of them for many."""
+    return min(workers, -(-done.due // 200))
+
+
+def main() -> int:
+    from challenge.cli import main as cli
+
+    sys.argv.insert(1, "worker")
+    return cli()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
