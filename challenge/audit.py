@@ -75,16 +75,21 @@ def _compare(enrollment: Enrollment, wanted: Plan, rows: list[Delivery], now: da
     number = enrollment.id or 0
     by_key = {row.key: row for row in rows}
     planner_is_due = enrollment.plan_at is not None and enrollment.plan_at > now - _PLANNER_MAY_TAKE
-    open_daily = any(row.is_daily and row.state in OPEN_STATES for row in rows)
+    behind_open = False
     stopped = wanted.state in ("stopped", "paused")
     for owed in wanted.owed:
         row = by_key.get(owed.key)
+        if owed.mail == "confirm" and enrollment.confirmed_at is not None:
+            continue  # answered, whether or not the question had left
         if row is None:
-            behind_open = owed.is_daily and open_daily
-            if not (planner_is_due or behind_open or (stopped and not _was_due_long(owed.due_at, now))):
+            if not (
+                planner_is_due or (behind_open and owed.is_daily) or (stopped and not _was_due_long(owed.due_at, now))
+            ):
                 yield Problem(number, owed.key, "owed, but there is no row")
-        elif row.state is DeliveryState.cancelled and not stopped and not planner_is_due and owed.mail != "confirm":
+        elif row.state is DeliveryState.cancelled and not stopped and not planner_is_due:
             yield Problem(number, owed.key, "owed, but cancelled")
+        else:
+            behind_open = behind_open or (row.is_daily and row.state in OPEN_STATES)
     expected = {owed.key for owed in wanted.all}
     for row in rows:
         given_away = row.state not in (DeliveryState.cancelled, DeliveryState.suppressed)

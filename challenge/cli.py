@@ -259,6 +259,22 @@ def preview(mail: str, day: int, position: str, name: str, html: bool) -> None:
 
 
 @cli.command()
+@as_json
+def lint(as_json: bool) -> None:
+    """Reads the challenge's words again: reading grade, sentences, safety, tired muscles. Exit code 1 at an error."""
+    from challenge.programme.lint import lint as run
+
+    found = run(_challenge(read_settings()))
+    if as_json:
+        _print([vars(finding) if hasattr(finding, "__dict__") else finding for finding in found])
+    for finding in () if as_json else found:
+        click.echo(f"{finding.level}: {finding.where}: {finding.text}. {finding.advice}.")
+    if not found and not as_json:
+        click.echo("Nothing to say.")
+    sys.exit(1 if any(finding.level == "error" for finding in found) else 0)
+
+
+@cli.command()
 @click.argument("address")
 def forget(address: str) -> None:
     """Erases everything about a person. A suppressed address stays known as a hash."""

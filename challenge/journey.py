@@ -51,7 +51,8 @@ class Rhythm:
 @dataclass(frozen=True)
 class Fact:
     """One event, as far as planning cares. `day` for completed and undone, `key` for missed, `rhythm` for
-    signed_up, confirmed and changed; `of` says what an `undone` undoes (nothing said: the completion)."""
+    signed_up, confirmed and changed; `of` says what an `undone` undoes (nothing said: the
+    completion), and that a sign-up was `imported`."""
 
     kind: str
     at: datetime
@@ -196,6 +197,8 @@ def _sign_up(walk: _Walk, fact: Fact) -> None:
     if walk.state != "pending":
         return
     walk.rhythm = fact.rhythm or walk.rhythm
+    if fact.of == "imported":
+        return  # agreed elsewhere: there is nothing to ask
     if walk.confirm_at and fact.at < walk.confirm_at + CONFIRM_AGAIN:
         return
     walk.confirms += 1

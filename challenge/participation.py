@@ -64,10 +64,12 @@ def undo(session: Session, enrollment_id: int, day: int, days: int, now: datetim
 
 
 def rest(session: Session, enrollment_id: int, day: int, days: int, now: datetime) -> bool:
-    """Not today: the next morning is a rest day and the rest moves on by one. False when it already is one."""
+    """Not today: the next morning is a rest day and all behind it moves on by one. False when there is nothing to move."""
     enrollment, _ = lock(session, enrollment_id)
-    if enrollment.state is not EnrollmentState.active or rests_tomorrow(session, enrollment, days, now):
-        return False
+    known = current_plan(session, enrollment, days, now)
+    started = any(owed.mail == "day" for owed in known.owed)
+    if not started or not known.upcoming or known.upcoming[0].mail not in ("day", "finish"):
+        return False  # nothing to move: not begun, paused, over, or a rest day already
     append(session, enrollment, EventKind.rested, now, day=day)
     return True
 

@@ -88,7 +88,8 @@ def facts_of(session: Session, ids: Sequence[int]) -> dict[int, list[Fact]]:
 def _fact(event: Event) -> Fact:
     told = event.detail
     rhythm = Rhythm(told["timezone"], told["hour"], told["pace"]) if "timezone" in told else None
-    return Fact(event.kind, event.occurred_at, event.day or 0, told.get("key", ""), told.get("of", ""), rhythm)
+    of = "imported" if told.get("imported") else told.get("of", "")
+    return Fact(event.kind, event.occurred_at, event.day or 0, told.get("key", ""), of, rhythm)
 
 
 def _rows(session: Session, ids: Sequence[int]) -> dict[int, dict[str, Delivery]]:
@@ -121,6 +122,8 @@ def _write_wanted(
     """In order; stops behind an open daily mail, for the sequence has one open mail at a time."""
     for owed in wanted:
         row = rows.get(owed.key)
+        if owed.mail == "confirm" and enrollment.state is not EnrollmentState.pending:
+            continue  # the yes came first: nobody needs to be asked any more
         if row is None or row.state is DeliveryState.cancelled:
             row = _schedule(session, enrollment, owed, row, now)
         elif row.state is DeliveryState.scheduled and row.planned_at != owed.due_at:

@@ -73,8 +73,8 @@ class _Child:
         return self.process is not None and self.process.poll() is None
 
     def kill_group(self) -> None:
-        """SIGKILL for the child and for what it left behind; its group carries its pid."""
-        if self.process is not None:
+        """SIGKILL for the child and for what it left behind; its group carries its pid until that is given anew."""
+        if self.process is not None and self.start_again_at is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 

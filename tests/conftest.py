@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +56,80 @@ def database(database_url: str) -> Iterator[Database]:
     database.migrate()
     yield database
     database.close()
+
+
+class Relay:
+    """A small SMTP server on loopback. `say` decides the reply to a command or to a finished message (None = yes)."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, bytes]] = []
+        self.say: Callable[[str, str], str | None] = lambda _command, _recipient: None
+        self._loop = asyncio.new_event_loop()
+        server = self._loop.run_until_complete(self._loop.create_server(lambda: _Dialogue(self), "127.0.0.1", 0))
+        self.port = server.sockets[0].getsockname()[1]
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server = server
+
+    @property
+    def url(self) -> str:
+        return f"smtp+plain://127.0.0.1:{self.port}"
+
+    def keys(self, recipient: str) -> list[str]:
+        """The mails one person got, in order."""
+        found = (re.search(rb"X-Challenge-Mail: (\S+)", data) for to, data in self.messages if to == recipient)
+        return [match[1].decode() for match in found if match]
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._server.close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+
+
+class _Dialogue(asyncio.Protocol):
+    def __init__(self, relay: Relay) -> None:
+        self.relay, self.buffer, self.in_data, self.recipient = relay, b"", False, ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(b"220 test relay\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while True:
+            end = self.buffer.find(b"\r\n.\r\n" if self.in_data else b"\r\n")
+            if end < 0:
+                return
+            if self.in_data:
+                message, self.buffer, self.in_data = self.buffer[: end + 2], self.buffer[end + 5 :], False
+                self._answer("DOT", "250 2.0.0 taken", message)
+            else:
+                row, self.buffer = self.buffer[:end].decode(), self.buffer[end + 2 :]
+                self._command(row)
+
+    def _command(self, row: str) -> None:
+        word = row.split(":", maxsplit=1)[0].split(" ", maxsplit=1)[0].upper()
+        if word == "RCPT":
+            self.recipient = row.partition("<")[2].rstrip(">")
+        answers = {"EHLO": "250-relay\r\n250 PIPELINING", "DATA": "354 go on"}
+        self._answer(word, answers.get(word, "250 ok"))
+
+    def _answer(self, word: str, usual: str, message: bytes | None = None) -> None:
+        said = self.relay.say(word, self.recipient)
+        if said == "hang up":
+            self.transport.abort()
+            return
+        if message is not None and said is None:
+            self.relay.messages.append((self.recipient, message))
+        if word == "DATA" and said is None:
+            self.in_data = True
+        self.transport.write(f"{said or usual}\r\n".encode())
+
+
+@pytest.fixture
+def relay() -> Iterator[Relay]:
+    relay = Relay()
+    yield relay
+    relay.close()

@@ -49,7 +49,7 @@ class Source:
                 return number
             if re.match(r"\[", line):
                 break
-        return start or None
+        return start or (None if header else 1)
 
 
 @dataclass

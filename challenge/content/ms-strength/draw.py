@@ -490,10 +490,32 @@ def standing_sit_to_stand() -> tuple[str, ...]:
     )
 
 
-def lying_knee_press() -> tuple[str, ...]:
-    bent = LIE | {"n_knee": (284, 292), "f_knee": (284, 296)}
-    towel = f'<circle cx="284" cy="326" r="17" fill="{TOWEL}" stroke="{CHAIR}" stroke-width="3"/>'
-    return mat(), towel, side(bent, work=("thigh",), turn=-90), arrow((284, 214), (284, 262))
+def lying_leg_lift() -> tuple[str, ...]:
+    low = LIE | {
+        "n_knee": (284, 318),
+        "n_ankle": (350, 322),
+        "n_toe": (364, 304),
+        "f_knee": (284, 322),
+        "f_ankle": (350, 326),
+        "f_toe": (366, 308),
+        "hand": (104, 332),
+        "elbow": (150, 330),
+    }
+    lift = low | {"n_knee": (276, 268), "n_ankle": (336, 222), "n_toe": (352, 204)}
+    return mat(), side_leg(low), side(lift, work=("thigh", "seat"), turn=-70), arrow((372, 290), (366, 214), 20)
+
+
+def seated_trunk_turn() -> tuple[str, ...]:
+    turned = SIT | {
+        "head": (212, 64),
+        "l_shoulder": (182, 126),
+        "r_shoulder": (234, 134),
+        "l_elbow": (166, 178),
+        "l_hand": (226, 172),
+        "r_elbow": (244, 182),
+        "r_hand": (192, 190),
+    }
+    return chair_front(), front(turned, work=("trunk",)), arrow((276, 116), (340, 132), -20)
 
 
 def seated_reach() -> tuple[str, ...]:
@@ -551,7 +573,8 @@ FIGURES = {
         lying_ankle_pump,
         seated_press,
         standing_sit_to_stand,
-        lying_knee_press,
+        lying_leg_lift,
+        seated_trunk_turn,
         seated_reach,
         standing_weight_shift,
         lying_knee_sway,
@@ -575,7 +598,9 @@ def main() -> None:
     for name, svg in drawings().items():
         (PICTURES / f"{name}.svg").write_text(svg)
         image = Image.open(BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=WIDTH))))
-        image.convert("RGB").quantize(64).save(PICTURES / f"{name}.png", optimize=True)
+        paper = Image.new("RGB", image.size, PAPER)  # a corner left clear would turn black
+        paper.paste(image, mask=image.getchannel("A"))
+        paper.quantize(64).save(PICTURES / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,320 @@
+"""The pages through Flask's test client: what a person sees, what a scanner cannot do, what bad input gets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlmodel import func, select
+
+from challenge.clock import set_up
+from challenge.db import Database
+from challenge.models import Consent, Delivery, Enrollment, EnrollmentState, Event, EventKind, Subscriber
+from challenge.plan import plan_due
+from challenge.programme.definition import shipped
+from challenge.rendering.links import Address, Link
+from challenge.settings import Settings, read_settings
+from challenge.tokens import Purpose
+from challenge.web import create_app
+from challenge.web.dashboard import add_user
+
+NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
+BROWSER = {"User-Agent": "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/131.0 Safari/537.36"}
+
+
+class Site:
+    """The app, its rows and its links."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        environ = {
+            "CHALLENGE_DATA_DIR": str(folder),
+            "CHALLENGE_CLOCK_START": NOON.isoformat(),
+            "CHALLENGE_SIGNUP_RATE": "",
+        }
+        self.settings: Settings = read_settings(environ, None, **settings)
+        self.database = Database(self.settings.database)
+        self.database.migrate()
+        with self.database.write() as session:
+            set_up(session, self.settings)
+        self.app = create_app(self.settings, shipped())
+        self.client: FlaskClient = self.app.test_client()
+        self.links = self.app.extensions["challenge"].composer.links
+
+    def person(self, *, confirmed: bool = True) -> Address:
+        self.client.post("/signup", data={"email": "ana@example.com", "timezone": "UTC"})
+        to = Address(1, 1, "day-1")
+        if confirmed:
+            self.press(self.path(self.links.confirm_url(to)))
+        clock = self.app.extensions["challenge"].clock
+        plan_due(self.database, shipped(), clock.now())
+        return to
+
+    def path(self, url: str) -> str:
+        return url.removeprefix(self.links.base_url)
+
+    def press(self, page: str, action: str = "", **fields: str) -> Any:
+        nonce = re.search(rb'name="nonce" value="([^"]+)"', self.client.get(page).data)
+        assert nonce is not None
+        return self.client.post(action or page, data={"nonce": nonce[1].decode(), **fields})
+
+    def events(self, kind: EventKind) -> int:
+        with self.database.read() as session:
+            return session.exec(select(func.count()).select_from(Event).where(Event.kind == kind)).one()
+
+    def count(self, table: Any) -> int:
+        with self.database.read() as session:
+            return session.exec(select(func.count()).select_from(table)).one()
+
+    def enrollment(self) -> Enrollment:
+        with self.database.read() as session:
+            return session.get_one(Enrollment, 1)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path)
+    yield site
+    site.database.close()
+    site.app.extensions["challenge"].database.close()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"email": ""},
+        {"email": "ana"},
+        {"email": "ana@localhost"},
+        {"email": "a\r\nBcc: x@example.com@example.com"},
+        {"email": "ana@example.com", "first_name": "=?utf-8?q?x=0d=0aBcc:_e@x?="},
+        {"email": "ana@example.com", "first_name": "Ana\x00"},
+        {"email": "ana@example.com", "first_name": "Ana\r\nBcc: x@example.com"},
+        {"email": "ana@example.com", "timezone": "Mars/Olympus"},
+        {"email": "ana@example.com", "timezone": "../../etc/passwd"},
+        {"email": "ana@example.com", "hour": "3"},
+        {"email": "ana@example.com", "hour": "8.5"},
+        {"email": "ana@example.com", "position": "flying"},
+    ],
+)
+def test_it_says_what_to_change_and_keeps_what_was_typed(site: Site, fields: dict[str, str]) -> None:
+    answer = site.client.post("/signup", data=fields)
+    assert answer.status_code == 422
+    assert b'role="alert"' in answer.data
+    assert site.client.post("/api/v1/signups", json=fields).status_code == 422
+    assert site.count(Subscriber) == 0
+
+
+def test_it_answers_the_same_whether_or_not_somebody_is_known(site: Site) -> None:
+    answers = [site.client.post("/signup", data={"email": "ana@example.com"}) for _ in range(3)]
+    assert {(a.status_code, a.headers["Location"], a.data) for a in answers} == {(303, "/check-inbox", answers[0].data)}
+    json = [site.client.post("/api/v1/signups", json={"email": e}).data for e in ("ana@example.com", "ben@example.com")]
+    assert json[0] == json[1]
+    assert site.count(Enrollment) == 2
+
+
+def test_it_takes_a_filled_honeypot_for_a_robot(site: Site) -> None:
+    answer = site.client.post("/signup", data={"email": "ana@example.com", "website": "http://spam"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/check-inbox")
+    assert site.client.post("/api/v1/signups", json={"email": "ana@example.com", "website": "x"}).status_code == 202
+    assert site.count(Subscriber) == 0
+
+
+def test_it_refuses_ten_megabytes_and_what_is_not_json(site: Site) -> None:
+    assert site.client.post("/signup", data={"email": "a" * 10_000_000}).status_code == 413
+    assert site.client.post("/api/v1/signups", data=b"x" * 10_000_000, content_type="application/json").status_code in (
+        400,
+        413,
+    )
+    for body in (b"{", b"[]", b'"x"', b"", b"\xff\xfe"):
+        assert site.client.post("/api/v1/signups", data=body, content_type="application/json").status_code == 400
+    assert site.client.post("/api/v1/signups", json={"email": 5}).status_code == 422
+
+
+def test_it_limits_sign_ups_per_network_on_every_way_in(tmp_path: Path) -> None:
+    site = Site(tmp_path, signup_rate="3/minute")
+    codes = [site.client.post("/signup", data={"email": f"p{n}@example.com"}).status_code for n in range(3)]
+    codes.append(site.client.post("/api/v1/signups", json={"email": "p4@example.com"}).status_code)
+    assert codes == [303, 303, 303, 429]
+
+
+def test_it_asks_a_very_quick_hand_to_press_again(site: Site) -> None:
+    shown = re.search(rb'name="shown" value="([^"]+)"', site.client.get("/").data)
+    assert shown is not None
+    answer = site.client.post("/signup", data={"email": "ana@example.com", "shown": shown[1].decode()})
+    assert answer.status_code == 422
+    assert b"once more" in answer.data
+
+
+def test_it_confirms_by_the_button_only(site: Site) -> None:
+    to = site.person(confirmed=False)
+    path = site.path(site.links.confirm_url(to))
+    for method in ("GET", "HEAD", "OPTIONS"):
+        for _ in range(5):
+            site.client.open(path, method=method)
+    site.client.post(path)
+    site.client.post(path, data={"nonce": "1.aaaa"})
+    assert site.enrollment().state is EnrollmentState.pending
+    assert b"You are in" in site.press(path).data
+    assert site.client.get(path).status_code == 200
+    assert (site.count(Consent), site.events(EventKind.confirmed)) == (1, 1)
+    with site.database.read() as session:
+        assert session.exec(select(Consent)).one().wording == shipped().consent.challenge
+
+
+def test_it_counts_a_double_tap_once_and_undoes_it(site: Site) -> None:
+    to = site.person()
+    page = site.links.day_path(to, 1)
+    for _ in range(3):
+        assert b"Day 1 is done" in site.press(page, f"{page}/complete").data
+    assert site.events(EventKind.completed) == 1
+    assert b"I did day 1" in site.press(page, f"{page}/undo").data
+    site.press(page, f"{page}/undo")
+    assert site.events(EventKind.undone) == 1
+    site.press(page, f"{page}/complete")
+    assert site.events(EventKind.completed) == 2
+
+
+def test_it_changes_nothing_on_get_or_without_the_nonce(site: Site) -> None:
+    to = site.person()
+    before = site.count(Event)
+    page = site.links.day_path(to, 1)
+    for action in ("complete", "undo", "rest", "position"):
+        assert site.client.get(f"{page}/{action}").status_code == 405
+        assert site.client.post(f"{page}/{action}").status_code == 200
+    for path in (page, site.links.preferences_path(to), site.path(site.links.unsubscribe_url(to))):
+        assert site.client.get(path).status_code == 200
+        assert site.client.head(path).status_code == 200
+    site.client.post(site.links.preferences_path(to), data={"do": "pause"})
+    assert site.count(Event) == before
+    assert site.enrollment().state is EnrollmentState.active
+
+
+def test_it_rests_and_takes_the_rest_back(site: Site) -> None:
+    to = site.person()
+    page = site.links.day_path(to, 1)
+    site.press(page, f"{page}/rest")
+    assert site.events(EventKind.rested) == 0  # day 1 has not come yet: there is nothing to rest from
+
+
+@pytest.mark.parametrize("encoding", ["application/x-www-form-urlencoded", "multipart/form-data"])
+def test_it_unsubscribes_with_one_click(site: Site, encoding: str) -> None:
+    to = site.person()
+    path = site.path(site.links.unsubscribe_url(to))
+    assert site.client.post(path, data={"List-Unsubscribe": "No"}, content_type=encoding).status_code == 400
+    assert site.enrollment().state is EnrollmentState.active
+    bare = site.app.test_client(use_cookies=False)
+    answer = bare.post(path, data={"List-Unsubscribe": "One-Click"}, content_type=encoding)
+    assert answer.status_code == 200
+    assert "Location" not in answer.headers
+    assert "Set-Cookie" not in answer.headers
+    assert site.enrollment().state is EnrollmentState.stopped
+    with site.database.read() as session:
+        assert set(session.exec(select(Delivery.state))) == {"cancelled"}
+
+
+def test_it_keeps_preferences_and_shows_and_erases_data(site: Site) -> None:
+    to = site.person()
+    page = site.links.preferences_path(to)
+    assert (
+        b"Saved"
+        in site.press(page, hour="19", timezone="Asia/Tokyo", position="lying", pace="weekdays", tracking="off").data
+    )
+    assert (site.enrollment().position, site.enrollment().pace) == ("lying", "weekdays")
+    assert site.press(page, hour="3").status_code == 422
+    site.press(page, do="pause")
+    assert site.enrollment().state is EnrollmentState.paused
+    site.press(page, do="resume")
+    assert site.enrollment().state is EnrollmentState.active
+    assert site.client.get(f"{page}/my-data").json["person"]["timezone"] == "Asia/Tokyo"  # type: ignore[index]
+    assert b"cannot be taken back" in site.press(page, do="erase").data
+    assert site.count(Subscriber) == 1
+    site.press(page, do="erase", really="yes")
+    assert (site.count(Subscriber), site.count(Event), site.count(Delivery)) == (0, 0, 0)
+    assert site.client.get(page).status_code == 404
+
+
+def test_it_records_opens_and_clicks_and_keeps_machines_apart(site: Site) -> None:
+    to = site.person()
+    pixel, day = site.path(site.links.open_url(to)), site.path(site.links.tracked(Link.day, to))
+    assert site.client.get(pixel, headers=BROWSER).mimetype == "image/gif"
+    site.client.get(pixel, headers={"User-Agent": "Mozilla/5.0"})
+    answer = site.client.get(day, headers=BROWSER)
+    assert (answer.status_code, answer.headers["Location"]) == (
+        302,
+        site.links.target(Link.day, Address(1, 1, "confirm")),
+    )
+    with site.database.read() as session:
+        assert [event.who for event in session.exec(select(Event).where(Event.kind == "opened"))] == ["person", "proxy"]
+    for link in (Link.day, Link.rest, Link.position, Link.preferences):
+        site.client.get(site.path(site.links.tracked(link, to)), headers=BROWSER)
+    with site.database.read() as session:
+        clicks = session.exec(select(Event).where(Event.kind == EventKind.clicked)).all()
+        assert {event.who for event in clicks} == {"machine"}
+        assert "127.0.0.1" not in str([event.model_dump() for event in clicks])
+    assert site.client.get("/o/forged.gif").status_code == 200
+    assert site.client.get("/c/forged").status_code == 404
+
+
+def test_it_never_redirects_where_somebody_else_wants(site: Site) -> None:
+    to = site.person()
+    forged = site.links.tokens.sign(Purpose.day, 1, 1)
+    assert site.client.get(f"/c/{forged}").status_code == 404
+    assert (
+        site.client.get(site.path(site.links.tracked(Link.day, to)) + "?to=https://evil.example")
+        .headers["Location"]
+        .startswith(site.links.base_url)
+    )
+
+
+def test_it_stores_nothing_when_tracking_is_off(site: Site) -> None:
+    to = site.person()
+    site.press(site.links.preferences_path(to), tracking="off")
+    site.client.get(site.path(site.links.open_url(to)), headers=BROWSER)
+    assert site.events(EventKind.opened) == 0
+
+
+def test_it_lets_nobody_into_the_dashboard_without_a_login(site: Site) -> None:
+    add_user(site.database, "mara", "long enough")
+    assert site.client.get("/dashboard/").status_code == 302
+    assert site.client.post("/dashboard/login", data={"name": "mara", "password": "long enough"}).status_code == 400
+    token = re.search(rb'name="csrf_token" value="([^"]+)"', site.client.get("/dashboard/login").data)
+    assert token is not None
+    wrong = {"name": "mara", "password": "wrong", "csrf_token": token[1].decode()}
+    assert site.client.post("/dashboard/login", data=wrong).status_code == 401
+    right = wrong | {"password": "long enough", "next": "//evil.example"}
+    assert site.client.post("/dashboard/login", data=right).headers["Location"] == "/dashboard/"
+    assert b"Signed up" in site.client.get("/dashboard/").data
+    add_user(site.database, "mara", "another one", replace=True)
+    assert site.client.get("/dashboard/").status_code == 302
+
+
+def test_it_sends_strict_headers_and_no_cookies_to_visitors(site: Site) -> None:
+    to = site.person()
+    for path in ("/", "/privacy", site.links.day_path(to, 1)):
+        answer = site.client.get(path)
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert "Set-Cookie" not in answer.headers
+    assert site.client.get(site.links.day_path(to, 1)).headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_it_is_ready_without_redis(site: Site) -> None:
+    answer = site.client.get("/readyz")
+    assert (answer.status_code, answer.json["redis"]) == (200, "not set")  # type: ignore[index]
+    assert b"challenge_deliveries" in site.client.get("/metrics").data
+
+
+def test_it_allows_other_sites_only_when_they_are_named(tmp_path: Path) -> None:
+    site = Site(tmp_path, allowed_origins="https://clinic.example")
+    good = site.client.options("/api/v1/signups", headers={"Origin": "https://clinic.example"})
+    assert good.headers["Access-Control-Allow-Origin"] == "https://clinic.example"
+    bad = site.client.options("/api/v1/signups", headers={"Origin": "https://evil.example"})
+    assert "Access-Control-Allow-Origin" not in bad.headers
+
+
+def test_it_asks_for_a_token_before_it_tells_numbers(site: Site) -> None:
+    assert site.client.get("/api/v1/stats").status_code == 401
+    assert site.client.get("/api/v1/stats", headers={"Authorization": "Bearer x"}).status_code == 401
