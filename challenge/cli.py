@@ -348,6 +348,31 @@ def token_add(name: str) -> None:
     click.echo(value)
 
 
+@cli.group()
+def dkim() -> None:
+    """Keys that sign the mails."""
+
+
+@dkim.command("new")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--selector", default=None, help="Default: the month, such as 202611; with r and e before it.")
+def dkim_new(folder: Path, selector: str | None) -> None:
+    """Makes an RSA-2048 and an Ed25519 key in FOLDER and prints the DNS records and the settings.
+
+    To change keys without a gap: publish the new records, wait a day, switch the settings, and take the old records
+    away a week later.
+    """
+    from challenge.rendering.dkim import make_keys
+
+    settings = read_settings()
+    domain = settings.dkim_domain or settings.sender_domain
+    made = make_keys(folder, selector or f"{real_now():%Y%m}")
+    for key in made:
+        click.echo(f"{key.selector}._domainkey.{domain}. TXT {key.record}")
+    click.echo(f"\nCHALLENGE_DKIM_SELECTOR={','.join(key.selector for key in made)}")
+    click.echo(f"CHALLENGE_DKIM_KEY_FILE={','.join(str(key.file) for key in made)}")
+
+
 @cli.command("stop-sending")
 @click.option("--reason", default="stopped by hand", show_default=True)
 def stop_sending(reason: str) -> None:

@@ -14,6 +14,7 @@ from email.utils import format_datetime, parseaddr
 
 from challenge.errors import ChallengeError
 from challenge.programme.definition import Challenge
+from challenge.rendering.dkim import signer_of
 from challenge.rendering.links import Address, Links
 from challenge.rendering.templates import Content, Templates, fill
 from challenge.settings import Settings
@@ -74,6 +75,7 @@ class Composer:
         self._domain = settings.sender_domain
         self._bounce_domain = settings.bounce_domain or self._domain
         self._fixed = self._fixed_headers()
+        self.signer = signer_of(settings)
 
     def compose(self, letter: Letter) -> Message:
         """The message for one person. Raises UnsafeMessage when the bytes are not what was planned."""
@@ -84,7 +86,6 @@ class Composer:
         )
         headers = self._headers(letter, prepared.subject, boundary)
         _check(headers)
-        head = b"".join(f"{name}: {value}\r\n".encode("ascii") for name, value in headers)
         mark = boundary.encode()
         body = (
             b"\r\n--"
@@ -99,6 +100,9 @@ class Composer:
             + mark
             + b"--\r\n"
         )
+        if self.signer is not None:
+            headers = self.signer.sign(headers, body.removeprefix(b"\r\n"), letter.composed_at) + headers
+        head = b"".join(f"{name}: {value}\r\n".encode("ascii") for name, value in headers)
         return Message(self.envelope_sender(letter.to), _wire_address(letter.email), head + body)
 
     def envelope_sender(self, to: Address) -> str:

@@ -115,3 +115,13 @@ def test_it_previews_every_mail_and_masks_secrets(tmp_path: Path) -> None:
     ).stdout
     assert "very-secret" not in told
     assert "hush" not in told
+
+
+def test_it_makes_signing_keys_that_the_settings_take(tmp_path: Path) -> None:
+    done = run(tmp_path, "dkim", "new", str(tmp_path / "keys"), "--selector", "s1", CHALLENGE_MAIL_FROM="a@c.example")
+    assert done.stdout.startswith('rs1._domainkey.c.example. TXT "v=DKIM1; k=rsa; p=')
+    assert 'es1._domainkey.c.example. TXT "v=DKIM1; k=ed25519; p=' in done.stdout
+    printed = dict(line.split("=", 1) for line in done.stdout.splitlines() if line.startswith("CHALLENGE_"))
+    assert run(tmp_path, "preview", "welcome", **printed).returncode == 0
+    assert (tmp_path / "keys" / "rs1.pem").stat().st_mode & 0o077 == 0
+    assert run(tmp_path, "dkim", "new", str(tmp_path / "keys"), "--selector", "s1").returncode == 2
