@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import email
 import email.policy
 import re
@@ -10,10 +11,14 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from email.message import EmailMessage
+from html import unescape
 from pathlib import Path
 
 KEPT = 20_000
+LARGEST_ID = 2**63 - 1  # what SQLite can hold; a larger number in an address finds nothing
 _COLUMNS = "id, sender, recipient, received_at, subject, mail_key, raw"
 
 
@@ -43,7 +48,7 @@ class StoredMail:
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        return [(name, str(value)) for name, value in self.message.items()]
+        return [(name, _readable(str(value))) for name, value in self.message.raw_items()]
 
     @property
     def source(self) -> str:
@@ -51,7 +56,18 @@ class StoredMail:
 
     @property
     def links(self) -> list[str]:
-        return list(dict.fromkeys(re.findall(r"https?://[^\s<>\"]+", self.text)))
+        """Each once: those of the text part, then those only the HTML part has."""
+        anchors = re.findall(r"""<a\s[^>]*?href\s*=\s*["'](https?://[^"']+)""", self.html, re.IGNORECASE)
+        return list(dict.fromkeys(re.findall(r"https?://[^\s<>\"]+", self.text) + [unescape(link) for link in anchors]))
+
+    @property
+    def pictures(self) -> dict[str, str]:
+        """Content-ID -> data: address of the pictures that travel inside the mail."""
+        return {
+            str(part["Content-ID"]).strip(" <>"): f"data:{part.get_content_type()};base64,{_base64(part)}"
+            for part in self.message.walk()
+            if part.get_content_maintype() == "image" and part["Content-ID"]
+        }
 
 
 class Inbox:
@@ -65,7 +81,7 @@ class Inbox:
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
             "CREATE TABLE IF NOT EXISTS mail (id INTEGER PRIMARY KEY AUTOINCREMENT, sender TEXT, recipient TEXT,"
             " received_at REAL, subject TEXT, mail_key TEXT, raw BLOB);"
-            "CREATE INDEX IF NOT EXISTS mail_recipient ON mail (recipient, id);"
+            "CREATE INDEX IF NOT EXISTS mail_person ON mail (recipient COLLATE NOCASE, id);"
         )
 
     def add(self, sender: str, recipient: str, raw: bytes) -> int:
@@ -101,22 +117,32 @@ class Inbox:
             values += [like, like, like]
         if before_id:
             where.append("id < ?")
-            values.append(before_id)
+            values.append(_held(before_id))
         if recipient:
-            where.append("recipient = ?")
+            where.append("recipient = ? COLLATE NOCASE")
             values.append(recipient)
         return self._rows(f"WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?", [*values, limit])
 
     def get(self, number: int) -> StoredMail | None:
-        return next(iter(self._rows("WHERE id = ?", [number])), None)
+        return next(iter(self._rows("WHERE id = ?", [_held(number)])), None)
+
+    def neighbours(self, mail: StoredMail) -> tuple[int | None, int | None]:
+        """The numbers of the mails before and after this one to the same person."""
+        same = "FROM mail WHERE recipient = ? COLLATE NOCASE AND id"
+        with self._lock:
+            before, after = self._connection.execute(
+                f"SELECT (SELECT max(id) {same} < ?), (SELECT min(id) {same} > ?)",
+                (mail.recipient, mail.id, mail.recipient, mail.id),
+            ).fetchone()
+        return before, after
 
     def mails_for(self, address: str, since_id: int = 0) -> Sequence[StoredMail]:
         """Oldest first, after `since_id`."""
-        return self._rows("WHERE recipient = ? AND id > ? ORDER BY id", [address, since_id])
+        return self._rows("WHERE recipient = ? COLLATE NOCASE AND id > ? ORDER BY id", [address, _held(since_id)])
 
     def since(self, since_id: int, limit: int = 1000) -> Sequence[StoredMail]:
         """All mails after `since_id`, oldest first."""
-        return self._rows("WHERE id > ? ORDER BY id LIMIT ?", [since_id, limit])
+        return self._rows("WHERE id > ? ORDER BY id LIMIT ?", [_held(since_id), limit])
 
     def count(self) -> int:
         with self._lock:
@@ -129,6 +155,24 @@ class Inbox:
         with self._lock:
             found = self._connection.execute(f"SELECT {_COLUMNS} FROM mail {tail}", values).fetchall()
         return [StoredMail(*row) for row in found]
+
+
+def _held(number: int) -> int:
+    return max(0, min(number, LARGEST_ID))
+
+
+def _readable(value: str) -> str:
+    """A header as a person reads it; what no rule can decode is shown as it came."""
+    plain = re.sub(r"\r?\n", "", value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    try:
+        return str(make_header(decode_header(plain)))
+    except (HeaderParseError, LookupError, ValueError):
+        return plain
+
+
+def _base64(part: EmailMessage) -> str:
+    payload = part.get_payload(decode=True)
+    return base64.b64encode(payload if isinstance(payload, bytes) else b"").decode("ascii")
 
 
 def _part(message: EmailMessage, kind: str) -> str:

@@ -292,8 +292,8 @@ def _exercise(slug: str, table: Table) -> Exercise:
 
 def _refuse_unknown_position(table: Table, exercise: Exercise) -> None:
     for key, value in table.values.items():
-        if isinstance(value, dict):
-            table.table(table.one_of(key, key, Position))
+        if isinstance(value, dict) and key not in list(Position):
+            table.table(key).wrong("", f"{key!r} is an unknown position", f"Use one of: {', '.join(Position)}")
     if not exercise.moves:
         table.wrong("", "has no move", f"Add a table [{table.header}.seated]")
 

@@ -67,10 +67,10 @@ class Table:
         line = self.source.line_of(self.header, self.nth, key)
         raise ContentError(self.source.path, line, f"{place}{problem}", advice)
 
-    def value(self, key: str) -> object:
+    def value(self, key: str, add: str = "") -> object:
         self._read.add(key)
         if key not in self.values:
-            self.wrong(key, f"{key} is missing", f"Add a line {key} = …")
+            self.wrong(key, f"{key} is missing", f"Add a line {add or f'{key} = …'}")
         return self.values[key]
 
     def text(self, key: str, *, may_be_empty: bool = False) -> str:
@@ -108,7 +108,7 @@ class Table:
         return options(word)
 
     def table(self, key: str) -> Table:
-        return self._child(key, self.value(key))
+        return self._child(key, self.value(key, f"[{self._name_of(key)}] and what belongs under it"))
 
     def tables(self, key: str) -> dict[str, Table]:
         """The tables under `key`, by name, in the order of the file."""
@@ -116,7 +116,7 @@ class Table:
         return {name: parent.table(name) for name in parent.values}
 
     def rows(self, key: str) -> tuple[Table, ...]:
-        rows = self.value(key)
+        rows = self.value(key, f"[[{self._name_of(key)}]] for each")
         if not isinstance(rows, list) or not rows:
             self.wrong(key, f"{key} is not a list of tables", f"Start each with a line [[{key}]]")
         return tuple(self._child(key, row, nth) for nth, row in enumerate(rows))
@@ -132,10 +132,13 @@ class Table:
                 self.wrong(key, f"{key} is not known here", f"Known here: {known}")
 
     def _child(self, key: str, value: object, nth: int = 0) -> Table:
-        header = f"{self.header}.{key}" if self.header else key
+        header = self._name_of(key)
         if not isinstance(value, dict):
             self.wrong(key, f"{key} is not a table", f"Write it under a line [{header}]")
         return Table(self.source, value, header, nth)
+
+    def _name_of(self, key: str) -> str:
+        return f"{self.header}.{key}" if self.header else key
 
 
 def read(path: Path) -> Table:

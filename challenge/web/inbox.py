@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,19 +42,17 @@ def inbox_blueprint(path: Path) -> Blueprint:
     def mail(number: int) -> str:
         view = request.args.get("view", "mail")
         one = found(number)
-        same = box().mails_for(one.recipient)
-        earlier = next((other.id for other in reversed(same) if other.id < number), None)
-        later = next((other.id for other in same if other.id > number), None)
+        earlier, later = box().neighbours(one)
         shown = view if view in _VIEWS else "mail"
         return render_template("inbox/mail.html", mail=one, view=shown, views=_VIEWS, earlier=earlier, later=later)
 
     @room.get("/<int:number>/html")
     def html(number: int) -> Response:
         """The HTML part by itself, for the sandboxed frame; its links open in a new window."""
-        page = found(number).html.replace("<head>", '<head><base target="_blank">', 1)
-        response = Response(page, mimetype="text/html")
+        response = Response(_framed(found(number)), mimetype="text/html")
         response.headers["Content-Security-Policy"] = (
-            "default-src 'none'; img-src 'self' http: https: data:; style-src 'unsafe-inline'; frame-ancestors 'self'; "
+            "default-src 'none'; img-src 'self' http: https: data:; style-src 'unsafe-inline'; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
             "sandbox allow-popups allow-popups-to-escape-sandbox"
         )
         return response
@@ -70,3 +69,12 @@ def inbox_blueprint(path: Path) -> Blueprint:
         )
 
     return room
+
+
+def _framed(mail: StoredMail) -> str:
+    """The HTML part with its own pictures in place, and links that leave the frame; a doctype stays first."""
+    pictures = mail.pictures
+    page = re.sub(r"cid:([^\s\"'()<>]+)", lambda found: pictures.get(found[1], found[0]), mail.html)
+    start = re.match(r"\s*(<!doctype[^>]*>)?\s*(<html[^>]*>)?\s*(<head[^>]*>)?", page, re.IGNORECASE)
+    end = start.end() if start else 0
+    return f'{page[:end]}<base target="_blank">{page[end:]}'
