@@ -8,6 +8,7 @@ The first key signs, every key verifies, so a key can be rotated without breakin
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import hmac
 from collections.abc import Sequence
@@ -33,6 +34,10 @@ class Purpose(IntEnum):
     reply = 9
 
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_SMALL = tuple(bytes((number,)) for number in range(0x80))
+
+
 class Tokens:
     """Signs and reads tokens under one or more secrets (first signs, all verify)."""
 
@@ -43,8 +48,9 @@ class Tokens:
 
     def sign(self, purpose: Purpose, *numbers: int) -> str:
         """The token for `purpose` about these non-negative integers."""
-        payload = bytes([purpose]) + b"".join(map(_varint, numbers))
-        return base64.urlsafe_b64encode(payload + _tag(self._keys[0], payload)).decode().rstrip("=")
+        payload = bytes((purpose,)) + b"".join(map(_varint, numbers))
+        coded = binascii.b2a_base64(payload + _tag(self._keys[0], payload), newline=False)
+        return coded.translate(_URL_SAFE).rstrip(b"=").decode()
 
     def read(self, purpose: Purpose, token: str, count: int) -> tuple[int, ...]:
         """The `count` integers that were signed for `purpose`. Raises BadToken."""
@@ -88,6 +94,8 @@ def _text_tag(key: bytes, text: str) -> str:
 
 
 def _varint(number: int) -> bytes:
+    if number < 0x80:
+        return _SMALL[number]
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlmodel import Session, col, select, update
+from sqlalchemy import bindparam, update
+from sqlmodel import Session, col, select
 
 from challenge.db import Database
 from challenge.delivery.relay import said
@@ -23,6 +25,44 @@ from challenge.events import append, lock, suppress
 from challenge.models import Delivery, DeliveryState, Enrollment, EnrollmentState, EventKind
 from challenge.plan import cancel_open
 from challenge.settings import Settings
+
+_ROW = Delivery.__table__  # type: ignore[attr-defined]
+_PEOPLE = Enrollment.__table__  # type: ignore[attr-defined]
+_HAND_OVER = (
+    update(_ROW)
+    .where(
+        _ROW.c.id == bindparam("row"), _ROW.c.state == DeliveryState.claimed, _ROW.c.claimed_by == bindparam("worker")
+    )
+    .values(
+        state=DeliveryState.handed_over,
+        attempts=_ROW.c.attempts + 1,
+        handed_over_at=bindparam("handed_over_at"),
+        context=bindparam("context"),
+        composed_at=bindparam("composed_at"),
+        edition=bindparam("edition"),
+    )
+)
+_CLOSE_SENT = (
+    update(_ROW)
+    .where(_ROW.c.id == bindparam("row"))
+    .values(
+        state=DeliveryState.sent,
+        receipt=bindparam("receipt"),
+        closed_at=bindparam("closed_at"),
+        claimed_by="",
+        reason="",
+    )
+)
+_PLAN_NEXT = (
+    update(_PEOPLE)
+    .where(
+        _PEOPLE.c.id.in_(
+            select(_ROW.c.enrollment_id).where(_ROW.c.id.in_(bindparam("ids", expanding=True)), _ROW.c.is_daily)
+        )
+    )
+    .values(plan_at=bindparam("now"))
+)
+_GATHER_SECONDS = 0.001  # lets the lines that are about as far share the commit: a third less CPU, at most 1 ms a mail
 
 
 @dataclass
@@ -40,7 +80,12 @@ class DeliveryLedger:
         self._waiting = _Waiting({}, [])
         self._writing: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
+        self._kept: dict[int, dict[str, Any]] = {}
         self.counts: dict[str, int] = {}
+
+    def keep(self, id: int, context: dict[str, Any], composed_at: datetime, edition: str) -> None:
+        """What the row will keep of its letter once it is handed over; said before `before_dot`."""
+        self._kept[id] = {"context": context, "composed_at": composed_at, "edition": edition}
 
     async def before_dot(self, id: int) -> bool:
         """Durably `handed_over`; False when the claim was taken away meanwhile (unsubscribed, paused, erased)."""
@@ -72,6 +117,7 @@ class DeliveryLedger:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting.dots or self._waiting.outcomes:
+                await asyncio.sleep(_GATHER_SECONDS)
                 batch, self._waiting = self._waiting, _Waiting({}, [])
                 try:
                     held = await loop.run_in_executor(self._pool, self._commit, list(batch.dots), batch.outcomes)
@@ -87,52 +133,33 @@ class DeliveryLedger:
         now = self._now()
         with self._database.write() as session:
             sent = [outcome for outcome in outcomes if outcome.kind is Kind.accepted]
-            self._close_sent(session, sent, now)
+            if sent:
+                self._close_sent(session, sent, now)
             for outcome in outcomes:
                 if outcome.kind is not Kind.accepted:
                     self._close_other(session, outcome, now)
-            held = self._mark_handed_over(session, dots, now)
+            held = self._mark_handed_over(session, dots, now) if dots else set()
         for outcome in outcomes:
             self.counts[outcome.kind] = self.counts.get(outcome.kind, 0) + 1
+            self._kept.pop(outcome.id, None)
         return held
 
     def _mark_handed_over(self, session: Session, dots: list[int], now: datetime) -> set[int]:
-        if not dots:
-            return set()
-        mine = (col(Delivery.state) == DeliveryState.claimed) & (col(Delivery.claimed_by) == self._worker)
-        marked = (
-            update(Delivery)
-            .where(col(Delivery.id).in_(dots), mine)
-            .values(state=DeliveryState.handed_over, handed_over_at=now, attempts=col(Delivery.attempts) + 1)
-            .returning(col(Delivery.id))
-            .execution_options(synchronize_session=False)
-        )
-        return set(session.execute(marked).scalars())
+        """The ids that were still ours; their rows keep the words, so that a second copy would be the same bytes."""
+        rows = [{"row": id, "worker": self._worker, "handed_over_at": now, **self._kept[id]} for id in dots]
+        if session.connection().execute(_HAND_OVER, rows).rowcount == len(rows):
+            return set(dots)
+        mine = (col(Delivery.state) == DeliveryState.handed_over) & (col(Delivery.claimed_by) == self._worker)
+        return set(session.execute(select(Delivery.id).where(col(Delivery.id).in_(dots), mine)).scalars())
 
     def _close_sent(self, session: Session, sent: list[Outcome], now: datetime) -> None:
-        if not sent:
-            return
         receipts = [
-            {
-                "id": outcome.id,
-                "state": DeliveryState.sent,
-                "receipt": said(outcome.reply) if outcome.reply else "",
-                "closed_at": now,
-                "claimed_by": "",
-                "reason": "",
-            }
+            {"row": outcome.id, "receipt": said(outcome.reply) if outcome.reply else "", "closed_at": now}
             for outcome in sent
         ]
-        session.execute(update(Delivery), receipts)
-        owners = select(Delivery.enrollment_id).where(
-            col(Delivery.id).in_([outcome.id for outcome in sent]), Delivery.is_daily
-        )
-        session.exec(
-            update(Enrollment)
-            .where(col(Enrollment.id).in_(owners))
-            .values(plan_at=now)
-            .execution_options(synchronize_session=False)
-        )
+        session.connection().execute(_CLOSE_SENT, receipts)
+        ids = [outcome.id for outcome in sent]
+        session.connection().execute(_PLAN_NEXT, {"ids": ids, "now": now})
 
     def _close_other(self, session: Session, outcome: Outcome, now: datetime) -> None:
         found = session.exec(select(Delivery.enrollment_id).where(Delivery.id == outcome.id)).first()

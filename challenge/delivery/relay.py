@@ -11,6 +11,7 @@ import base64
 import ssl
 from collections import deque
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import unquote, urlsplit
 
 from challenge.delivery.replies import Reply, Stage
@@ -203,12 +204,12 @@ async def open_line(
     url: SmtpUrl, timeouts: Timeouts, helo_name: str, tls_context: ssl.SSLContext | None = None
 ) -> Line:
     """Connects, greets, starts TLS, logs in. Raises CannotOpen."""
-    context = tls_context or ssl.create_default_context()
+    implicit = url.scheme == "smtps"
+    context = None if url.scheme == "smtp+plain" else tls_context or _trusting()
     stage = Stage.connect
     line: Line | None = None
     try:
         loop = asyncio.get_running_loop()
-        implicit = url.scheme == "smtps"
         connecting = loop.create_connection(
             Line, url.host, url.port, ssl=context if implicit else None, server_hostname=url.host if implicit else None
         )
@@ -219,7 +220,7 @@ async def open_line(
         _require(await fresh.reply(stage, timeouts.step), "the relay does not want us")
         stage = Stage.ehlo
         await _greet(fresh, helo_name, timeouts)
-        if url.scheme == "smtp":
+        if context is not None and not implicit:
             stage = Stage.starttls
             await _secure(fresh, url, helo_name, timeouts, context)
         if url.user:
@@ -235,6 +236,12 @@ async def open_line(
     except (OSError, LineLost, TimeoutError) as error:
         _drop(line)
         raise CannotOpen(stage, f"no line to {url.host}:{url.port} at {stage}: {str(error) or 'timed out'}") from error
+
+
+@cache
+def _trusting() -> ssl.SSLContext:
+    """Trusts what the system trusts; reading all those certificates takes 25 ms, so once."""
+    return ssl.create_default_context()
 
 
 def _drop(line: Line | None) -> None:

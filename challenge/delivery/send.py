@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlmodel import Session, col, select, update
 
@@ -21,7 +22,7 @@ from challenge.delivery.ledger import DeliveryLedger
 from challenge.delivery.smtp import Envelope, Sender, SendResult
 from challenge.dispatch import claim_due, over_domain_rate, raise_alert, stop_sending
 from challenge.errors import ChallengeError
-from challenge.events import address_hash, append, installation_key
+from challenge.events import address_hash, append, installation_key, lock
 from challenge.journey import day_of
 from challenge.models import (
     Delivery,
@@ -64,8 +65,10 @@ async def drain(
     seconds: float = 30.0,
 ) -> Drained:
     """Sends what is due for up to `seconds` of real time, then finishes what is in flight."""
+    with database.write() as session:
+        installation_key(session)  # made now if it never was: the looks below only read
     ledger = DeliveryLedger(database, composer.settings, worker, now)
-    feed = _Feed(database, composer, worker, now, time.monotonic() + seconds)
+    feed = _Feed(database, composer, ledger, worker, now, time.monotonic() + seconds)
     try:
         result = await sender.send(feed.next, ledger)
         await ledger.settle()
@@ -81,9 +84,16 @@ class _Feed:
     """Gives envelopes one at a time; claims and composes ahead in a thread."""
 
     def __init__(
-        self, database: Database, composer: Composer, worker: str, now: Callable[[], datetime], until: float
+        self,
+        database: Database,
+        composer: Composer,
+        ledger: DeliveryLedger,
+        worker: str,
+        now: Callable[[], datetime],
+        until: float,
     ) -> None:
-        self._database, self._composer, self._worker, self._now, self._until = database, composer, worker, now, until
+        self._database, self._composer, self._ledger, self._worker = database, composer, ledger, worker
+        self._now, self._until = now, until
         self._ready: deque[Letter] = deque()
         self._coming: asyncio.Future[list[Letter]] | None = None
         self._empty = False
@@ -117,6 +127,9 @@ class _Feed:
 
     def _envelope(self, letter: Letter) -> Envelope:
         message = self._composer.compose(letter)
+        self._ledger.keep(
+            letter.to.delivery_id, kept_words(letter), letter.composed_at, self._composer.challenge.edition
+        )
         return Envelope(letter.to.delivery_id, message.sender, message.recipient, message.data)
 
     def _claim(self) -> list[Letter]:
@@ -140,79 +153,160 @@ class _Feed:
             )
 
 
+@dataclass(frozen=True)
+class _Found:
+    """A claimed row with what is known of its person: plain values, for making objects of 500 rows costs more than all else."""
+
+    id: int
+    enrollment_id: int
+    key: str
+    mail: str
+    resends: int
+    kept: dict[str, Any] | None
+    kept_at: datetime | None
+    kept_edition: str
+    state: EnrollmentState
+    position: str
+    goal: str
+    pace: str
+    email: str
+    email_key: str
+    first_name: str
+    hour: int
+    tracking: bool
+
+    @property
+    def domain(self) -> str:
+        return self.email_key.rpartition("@")[2]
+
+
+_FOUND = (
+    select(  # type: ignore[call-overload]
+        Delivery.id,
+        Delivery.enrollment_id,
+        Delivery.key,
+        Delivery.mail,
+        Delivery.resends,
+        Delivery.context,
+        Delivery.composed_at,
+        Delivery.edition,
+        Enrollment.state,
+        Enrollment.position,
+        Enrollment.goal,
+        Enrollment.pace,
+        Subscriber.email,
+        Subscriber.email_key,
+        Subscriber.first_name,
+        Subscriber.hour,
+        Subscriber.tracking,
+    )
+    .join(Enrollment, col(Enrollment.id) == col(Delivery.enrollment_id))
+    .join(Subscriber, col(Subscriber.id) == col(Enrollment.subscriber_id))
+    .where(Delivery.state == DeliveryState.claimed)
+    .order_by(col(Delivery.due_at), col(Delivery.id))
+)
+
+
 def prepare(
     database: Database, ids: list[int], challenge: Challenge, settings: Settings, now: datetime
 ) -> list[Letter]:
-    """The letters of claimed rows; what may no longer be sent is closed, what is over its domain's rate put off."""
+    """The letters of claimed rows; what may no longer be sent is closed, what is over its domain's rate put off.
+
+    What changes after this look (an unsubscribe, say) takes the claim away, and the ledger refuses the final dot."""
+    with database.read() as session:
+        rows = [_Found(*row) for row in session.execute(_FOUND.where(col(Delivery.id).in_(ids)))]
+        blocked = _blocked(session, [row.email_key for row in rows])
+        progress = _progress(session, [row.enrollment_id for row in rows])
+    waits = _waits(database, rows, settings)
+    letters, aside = [], []
+    for row in rows:
+        if row.email_key in blocked or row.state not in _ALLOWED.get(row.mail, _ALLOWED[""]) or row.domain in waits:
+            aside.append(row)
+        else:
+            letters.append(_letter(row, challenge, *progress.get(row.enrollment_id, ((), 0)), now))
+    if aside:
+        _set_aside(database, aside, blocked, waits, now)
+    return letters
+
+
+def _waits(database: Database, rows: list[_Found], settings: Settings) -> dict[str, timedelta]:
+    if not settings.domain_rate:
+        return {}
     with database.write() as session:
-        rows = session.exec(
-            select(Delivery, Enrollment, Subscriber)
-            .join(Enrollment, col(Enrollment.id) == col(Delivery.enrollment_id))
-            .join(Subscriber, col(Subscriber.id) == col(Enrollment.subscriber_id))
-            .where(col(Delivery.id).in_(ids), Delivery.state == DeliveryState.claimed)
-            .order_by(col(Delivery.due_at), col(Delivery.id))
-        ).all()
-        blocked = _blocked(session, [subscriber.email_key for _, _, subscriber in rows])
-        progress = _progress(session, [enrollment.id or 0 for _, enrollment, _ in rows])
-        waits = over_domain_rate(session, [_domain(subscriber) for _, _, subscriber in rows], settings)
-        letters = []
-        for row, enrollment, subscriber in rows:
-            if subscriber.email_key in blocked:
+        return over_domain_rate(session, [row.domain for row in rows], settings)
+
+
+def _set_aside(
+    database: Database, rows: list[_Found], blocked: set[str], waits: dict[str, timedelta], now: datetime
+) -> None:
+    """Closes or puts off what may not be sent now, unless somebody else has changed it since."""
+    with database.write() as session:
+        for found in rows:
+            enrollment, _ = lock(session, found.enrollment_id)
+            row = session.get_one(Delivery, found.id, with_for_update=True, populate_existing=True)
+            if row.state is not DeliveryState.claimed:
+                continue
+            if found.email_key in blocked:
                 _close(session, row, enrollment, DeliveryState.suppressed, "the address is suppressed", now)
                 enrollment.state = EnrollmentState.stopped
                 append(session, enrollment, EventKind.suppressed, now, delivery=row, who="machine")
             elif enrollment.state not in _ALLOWED.get(row.mail, _ALLOWED[""]):
                 _close(session, row, enrollment, DeliveryState.cancelled, f"the person is {enrollment.state}", now)
-            elif wait := waits.get(_domain(subscriber)):
-                row.state, row.claimed_by, row.due_at = (
-                    DeliveryState.scheduled,
-                    "",
-                    now + max(wait, timedelta(seconds=1)),
-                )
-                session.add(row)
             else:
-                done, rested = progress.get(enrollment.id or 0, ((), 0))
-                letters.append(_letter(session, row, enrollment, subscriber, challenge, done, rested, now))
-        return letters
+                wait = max(waits.get(found.domain, timedelta()), timedelta(seconds=1))
+                row.state, row.claimed_by, row.due_at = DeliveryState.scheduled, "", now + wait
+                session.add(row)
 
 
-def _letter(
-    session: Session,
-    row: Delivery,
-    enrollment: Enrollment,
-    subscriber: Subscriber,
-    challenge: Challenge,
-    done: tuple[int, ...],
-    rested: int,
-    now: datetime,
-) -> Letter:
+def _letter(row: _Found, challenge: Challenge, done: tuple[int, ...], rested: int, now: datetime) -> Letter:
     """A row that was given away before keeps its words and its date: a second copy is the same bytes."""
-    if row.context is None or row.resends == 0 or row.edition != challenge.edition:
-        row.context = {
-            "first_name": subscriber.first_name,
-            "day": day_of(row.key) or (max(done) if done else 1),
-            "position": enrollment.position,
-            "goal": enrollment.goal,
-            "done": list(done),
-            "rested": rested,
-            "hour": subscriber.hour,
-            "pace": enrollment.pace,
-            "tracking": subscriber.tracking,
-        }
-        row.composed_at, row.edition = now.replace(microsecond=0), challenge.edition
-        session.add(row)
-    return letter_of(row, enrollment, subscriber)
+    to = Address(row.enrollment_id, row.id, row.key)
+    if row.kept is not None and row.kept_at is not None and row.resends and row.kept_edition == challenge.edition:
+        return _kept_letter(to, row.mail, row.email, row.kept, row.kept_at)
+    content = Content(
+        mail=row.mail,
+        day=day_of(row.key) or (max(done) if done else 1),
+        position=row.position,
+        goal=row.goal,
+        done=done,
+        rested=rested,
+        hour=row.hour,
+        pace=row.pace,
+        has_name=bool(row.first_name),
+        tracking=row.tracking,
+    )
+    return Letter(to, row.email, row.first_name, content, now.replace(microsecond=0))
 
 
-def letter_of(row: Delivery, enrollment: Enrollment, subscriber: Subscriber) -> Letter:
+def kept_words(letter: Letter) -> dict[str, Any]:
+    """What a row keeps of its letter, so that the same bytes can be made again."""
+    content = letter.content
+    return {
+        "first_name": letter.first_name,
+        "day": content.day,
+        "position": content.position,
+        "goal": content.goal,
+        "done": list(content.done),
+        "rested": content.rested,
+        "hour": content.hour,
+        "pace": content.pace,
+        "tracking": content.tracking,
+    }
+
+
+def letter_of(row: Delivery, subscriber: Subscriber) -> Letter:
     """The letter that a row's kept context describes. Raises ChallengeError when nothing was composed yet."""
     if row.context is None or row.composed_at is None:
         raise ChallengeError("This mail was not composed yet.")
-    kept = dict(row.context)
+    to = Address(row.enrollment_id, row.id or 0, row.key)
+    return _kept_letter(to, row.mail, subscriber.email, row.context, row.composed_at)
+
+
+def _kept_letter(to: Address, mail: str, email: str, context: dict[str, Any], composed_at: datetime) -> Letter:
+    kept = dict(context)
     name = str(kept.pop("first_name"))
     kept["done"] = tuple(kept["done"])
-    content = Content(mail=row.mail, has_name=bool(name), **kept)
-    return Letter(Address(enrollment.id or 0, row.id or 0, row.key), subscriber.email, name, content, row.composed_at)
+    return Letter(to, email, name, Content(mail=mail, has_name=bool(name), **kept), composed_at)
 
 
 def _blocked(session: Session, email_keys: list[str]) -> set[str]:
@@ -251,10 +345,6 @@ def _close(
     row.state, row.reason, row.closed_at, row.claimed_by = state, reason, now, ""
     enrollment.plan_at = now
     session.add_all([row, enrollment])
-
-
-def _domain(subscriber: Subscriber) -> str:
-    return subscriber.email_key.rpartition("@")[2]
 
 
 def _tell(database: Database, result: SendResult) -> None:

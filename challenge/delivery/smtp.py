@@ -19,7 +19,6 @@ from challenge.delivery.relay import CannotOpen, Line, LineLost, SmtpUrl, Timeou
 from challenge.delivery.replies import Reply, Stage
 
 _ADDRESS = re.compile(r"[^\s<>\x00-\x1f\x7f]+@[^\s<>\x00-\x1f\x7f]+")
-_BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)|\x00")
 _OPEN_TRIES = (0.0, 0.2, 1.0)
 
 
@@ -34,7 +33,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Envelope:
-    """One message: complete, CRLF only, not dot-stuffed; one recipient."""
+    """One message for one recipient: complete, CRLF only (`rendering` makes them so), not dot-stuffed."""
 
     id: int
     sender: str
@@ -112,6 +111,11 @@ class Sender:
         self._tasks = {asyncio.create_task(line.run()) for line in lines}
         try:
             await asyncio.gather(*self._tasks)
+        except BaseException:  # the source or the ledger broke: the other lines must not go on without them
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)
+            raise
         finally:
             self._tasks = set()
         failed = self._failure
@@ -434,6 +438,8 @@ def _unfit(envelope: Envelope) -> str:
     """Why this envelope must never reach a wire; empty when it may."""
     if not _ADDRESS.fullmatch(envelope.recipient) or not _ADDRESS.fullmatch(envelope.sender):
         return "an address that cannot stand in an envelope"
-    if _BARE.search(envelope.body):
+    body = envelope.body
+    ends = body.count(b"\r\n")
+    if body.count(b"\n") != ends or body.count(b"\r") != ends or b"\0" in body:
         return "a bare CR, LF or NUL in the message"
     return ""

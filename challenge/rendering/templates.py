@@ -6,6 +6,7 @@ position, progress, …) is rendered, CSS-inlined and encoded once; names and li
 
 from __future__ import annotations
 
+import hashlib
 import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -43,9 +44,10 @@ class Content:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One content, encoded: subject as text, both parts with holes."""
+    """One content, encoded: subject as text, both parts with holes, and the line that parts them."""
 
     subject: str
+    boundary: str
     text: Holed
     html: Holed
 
@@ -75,7 +77,8 @@ class Templates:
 
     def _prepare(self, content: Content) -> Prepared:
         subject, text, page = self._rendered(content)
-        return Prepared(subject, holed(text, _marks()), holed(page, _marks()))
+        boundary = "=_" + hashlib.blake2b(f"{self.challenge.edition}{content!r}".encode(), digest_size=12).hexdigest()
+        return Prepared(subject, boundary, holed(text, _marks()), holed(page, _marks()))
 
     def _rendered(self, content: Content) -> tuple[str, str, str]:
         values = self._values(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,8 @@ from sqlmodel import select
 
 from challenge import participation as acts
 from challenge.audit import Audit
+from challenge.delivery.ledger import DeliveryLedger
+from challenge.delivery.send import kept_words, prepare
 from challenge.dispatch import bring_back, claim_due, leave, resume_sending, stop_sending
 from challenge.events import suppress
 from challenge.models import Alert, Delivery, DeliveryState, Enrollment, Event, EventKind, Subscriber
@@ -179,20 +182,18 @@ def test_it_resends_once_with_the_same_bytes_when_told_to(make_engine: Any, rela
     engine = make_engine(on_uncertain="resend_once")
     engine.sign_up("ana@example.com", confirmed=False)
     kept: list[bytes] = []
-
-    def take_and_hang_up(word: str, _to: str) -> str | None:
-        return "hang up" if word == "DOT" and not kept else None
-
     engine.tick()
     ids = claim_due(engine.database, "dead", engine.challenge, engine.settings, engine.now, 10)
-    from challenge.delivery.send import prepare
-
     (letter,) = prepare(engine.database, ids, engine.challenge, engine.settings, engine.now)
     kept.append(engine.composer.compose(letter).data)
-    with engine.database.write() as session:
-        row = session.get_one(Delivery, ids[0])
-        row.state = DeliveryState.handed_over
-        session.add(row)
+
+    async def hand_over_and_die() -> None:
+        ledger = DeliveryLedger(engine.database, engine.settings, "dead", lambda: engine.now)
+        ledger.keep(ids[0], kept_words(letter), letter.composed_at, engine.challenge.edition)
+        assert await ledger.before_dot(ids[0])
+        ledger.close()
+
+    asyncio.run(hand_over_and_die())
     bring_back(engine.database, engine.settings, engine.now)
     engine.now += timedelta(minutes=7)
     with engine.database.write() as session:
