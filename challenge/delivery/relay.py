@@ -87,12 +87,18 @@ class Line(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._may_write = asyncio.Event()
         self._may_write.set()
+        self._gone = asyncio.Event()
         self._lost = ""
 
     @property
     def is_quiet(self) -> bool:
         """Nothing was said and nobody hung up."""
         return not self._replies and not self._lost and not self._buffer
+
+    @property
+    def is_gone(self) -> bool:
+        """The connection is closed, not only given up."""
+        return self._gone.is_set()
 
     @property
     def is_lost(self) -> bool:
@@ -116,6 +122,7 @@ class Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = self._lost or (f"the connection broke ({exc})" if exc else "the relay hung up")
+        self._gone.set()
         self._may_write.set()
         self._wake()
 
@@ -161,6 +168,23 @@ class Line(asyncio.Protocol):
         self._lost = self._lost or "closed by us"
         if self.transport is not None:
             self.transport.abort()
+
+    def bow_out(self) -> None:
+        """Says QUIT and closes without waiting for the answer; `gone` waits."""
+        self.write(b"QUIT\r\n")
+        self._lost = self._lost or "closed by us"
+        if self.transport is not None:
+            self.transport.close()
+
+    async def gone(self, seconds: float = 1.0) -> None:
+        """Returns when the connection is closed, by force after `seconds`."""
+        if self.transport is None:
+            return
+        try:
+            await asyncio.wait_for(self._gone.wait(), seconds)
+        except TimeoutError:
+            self.abort()
+            await self._gone.wait()
 
     async def start_tls(self, context: ssl.SSLContext, host: str, seconds: float) -> None:
         assert self.transport is not None
@@ -228,13 +252,13 @@ async def open_line(
             await _log_in(fresh, url, timeouts)
         return fresh
     except CannotOpen:
-        _drop(line)
+        await _drop(line)
         raise
     except ssl.SSLError as error:
-        _drop(line)
+        await _drop(line)
         raise CannotOpen(Stage.starttls, f"TLS with {url.host} failed: {error.reason or error}", fatal=True) from error
     except (OSError, LineLost, TimeoutError) as error:
-        _drop(line)
+        await _drop(line)
         raise CannotOpen(stage, f"no line to {url.host}:{url.port} at {stage}: {str(error) or 'timed out'}") from error
 
 
@@ -244,9 +268,10 @@ def _trusting() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _drop(line: Line | None) -> None:
+async def _drop(line: Line | None) -> None:
     if line is not None:
         line.abort()
+        await line.gone()
 
 
 def _require(reply: Reply, words: str, *, fatal: bool = False) -> None:

@@ -99,6 +99,7 @@ class Sender:
 
     def __post_init__(self) -> None:
         self._idle: list[Line] = []
+        self._lines: set[Line] = set()  # all that may not be closed yet
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._failure: CannotOpen | None = None
@@ -137,14 +138,17 @@ class Sender:
             if late:
                 await asyncio.wait(late)
         for line in self._idle:
-            line.write(b"QUIT\r\n")
-            if line.transport is not None:
-                line.transport.close()
+            line.bow_out()
         self._idle = []
+        await asyncio.gather(*(line.gone() for line in self._lines))
+        self._lines = set()
 
     @property
     def is_stopping(self) -> bool:
         return self._stopping or (self._failure is not None and self._failure.fatal)
+
+    def opened(self, line: Line) -> None:
+        self._lines = {other for other in self._lines if not other.is_gone} | {line}
 
     def fail(self, error: CannotOpen) -> None:
         if self._failure is None or error.fatal:
@@ -161,9 +165,7 @@ class Sender:
 
     def give_back(self, line: Line) -> None:
         if line.is_lost or self.is_worn(line):
-            line.write(b"QUIT\r\n")
-            if line.transport is not None:
-                line.transport.close()
+            line.bow_out()
         else:
             self._idle.append(line)
 
@@ -225,6 +227,7 @@ class _Courier:
                 self.line = await open_line(
                     self.sender.url, self.sender.timeouts, self.sender.helo_name, self.sender.tls_context
                 )
+                self.sender.opened(self.line)
                 return True
             except CannotOpen as error:
                 self.sender.fail(error)
