@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from challenge.db import Database
@@ -86,6 +87,12 @@ def change_speed(session: Session, speed: float, real: datetime | None = None) -
     session.add(row)
 
 
+def is_waiting(session: Session) -> bool:
+    """Whether challenge time waits for mails that are due, and so must be told to run on."""
+    row = session.get(ClockRow, 1)
+    return row is not None and row.waits
+
+
 def keep(session: Session, real: datetime) -> None:
     """Lets a waiting clock run on, up to the next mail or plan that is due. Called by each dispatch tick."""
     row = session.get(ClockRow, 1)
@@ -100,14 +107,14 @@ def keep(session: Session, real: datetime) -> None:
 
 
 def _earliest_mail(session: Session) -> datetime | None:
-    held = (DeliveryState.claimed, DeliveryState.handed_over)
+    held = text("state IN ('claimed', 'handed_over')")  # the words of the partial index
     waiting = (
         select(Delivery.due_at)
         .where(col(Delivery.state) == DeliveryState.scheduled)
         .order_by(col(Delivery.due_at))
         .limit(1)
     )
-    inflight = select(Delivery.due_at).where(col(Delivery.state).in_(held)).order_by(col(Delivery.due_at)).limit(1)
+    inflight = select(Delivery.due_at).where(held).order_by(col(Delivery.due_at)).limit(1)
     return min((at for at in (session.exec(waiting).first(), session.exec(inflight).first()) if at), default=None)
 
 

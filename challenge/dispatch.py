@@ -13,7 +13,7 @@ from sqlalchemy import CursorResult, text
 from sqlmodel import Session, col, delete, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
 
-from challenge.clock import keep, real_now
+from challenge.clock import is_waiting, keep, real_now
 from challenge.db import Database
 from challenge.events import append, lock
 from challenge.journey import MISSES_BEFORE_EXPIRED, MORNING_LASTS, next_waking
@@ -29,7 +29,7 @@ from challenge.models import (
     Subscriber,
     Worker,
 )
-from challenge.plan import plan_due
+from challenge.plan import is_plan_due, plan_due
 from challenge.programme.definition import Challenge
 from challenge.settings import OnUncertain, Settings
 
@@ -50,14 +50,24 @@ class Tick:
 
 
 def tick(database: Database, challenge: Challenge, settings: Settings, now: datetime, *, enough: int = 1000) -> Tick:
-    """One round: bring back, move on, plan, count what is due, let a waiting clock run on."""
-    back, uncertain = bring_back(database, settings, now)
-    missed = move_missed(database, challenge, settings, now)
-    planned = plan_due(database, challenge, now)
+    """One round: bring back, move on, plan, count what is due, let a waiting clock run on. Looks first, so that a tick
+    with nothing to do writes nothing and costs the same however many people there are."""
     with database.read() as session:
-        due = count_due(session, challenge, settings, now, enough)
-    with database.write() as session:
-        keep(session, real_now())
+        is_dead, is_late = bool(_dead_holders(session, settings)), bool(session.exec(_late(now).limit(1)).first())
+        waits, plans, due = (
+            is_waiting(session),
+            is_plan_due(session, now),
+            count_due(session, challenge, settings, now, enough),
+        )
+    back, uncertain = bring_back(database, settings, now) if is_dead else (0, 0)
+    missed = move_missed(database, challenge, settings, now) if is_late else 0
+    planned = plan_due(database, challenge, now) if plans or missed or uncertain else 0
+    if back or missed or planned:
+        with database.read() as session:
+            due = count_due(session, challenge, settings, now, enough)
+    if waits:
+        with database.write() as session:
+            keep(session, real_now())
     return Tick(due, planned, back, uncertain, missed)
 
 
@@ -79,16 +89,11 @@ def leave(database: Database, worker: str, settings: Settings, now: datetime) ->
 
 def bring_back(database: Database, settings: Settings, now: datetime) -> tuple[int, int]:
     """(rows scheduled again, rows that became uncertain) of workers whose heartbeat ended."""
-    dead_since = real_now() - timedelta(seconds=settings.lease_seconds)
-    held = col(Delivery.state).in_((DeliveryState.claimed, DeliveryState.handed_over))
     with database.read() as session:
-        holders = set(session.exec(select(Delivery.claimed_by).where(held).distinct()))
-        alive = set(session.exec(select(Worker.id).where(col(Worker.beat_at) >= dead_since)))
-    if not holders - alive:
-        return 0, 0
+        if not _dead_holders(session, settings):
+            return 0, 0
     with database.write() as session:
-        alive = set(session.exec(select(Worker.id).where(col(Worker.beat_at) >= dead_since)))
-        dead = sorted(holders - alive)
+        dead = sorted(_dead_holders(session, settings))
         result = _release(session, dead, settings, now)
         session.exec(delete(Worker).where(col(Worker.id).in_(dead)))
         return result
@@ -238,6 +243,16 @@ def _move(session: Session, number: int | None, challenge: Challenge, settings: 
         return
     why = ours or "outage"
     append(session, enrollment, EventKind.missed, now, delivery=row, detail={"key": row.key, "why": why})
+
+
+def _dead_holders(session: Session, settings: Settings) -> set[str]:
+    """Who holds rows and does not beat. The words of `ix_delivery_held` let the database look at held rows only."""
+    held = text("state IN ('claimed', 'handed_over')")
+    holders = set(session.exec(select(Delivery.claimed_by).where(held).distinct()))
+    if not holders:
+        return set()
+    alive_since = real_now() - timedelta(seconds=settings.lease_seconds)
+    return holders - set(session.exec(select(Worker.id).where(col(Worker.beat_at) >= alive_since)))
 
 
 def _misses(session: Session, row: Delivery) -> int:

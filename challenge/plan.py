@@ -53,6 +53,11 @@ def plan_due(database: Database, challenge: Challenge, now: datetime, limit: int
         return len(enrollments)
 
 
+def is_plan_due(session: Session, now: datetime) -> bool:
+    """Whether somebody's plan must be looked at."""
+    return session.exec(select(Enrollment.id).where(col(Enrollment.plan_at) <= now).limit(1)).first() is not None
+
+
 def current_plan(session: Session, enrollment: Enrollment, days: int, now: datetime) -> Plan:
     """What this enrollment is owed and what comes next in a challenge of `days` days."""
     return plan(days, facts_of(session, [enrollment.id or 0])[enrollment.id or 0], now)
