@@ -248,11 +248,12 @@ def _move(session: Session, number: int | None, challenge: Challenge, settings: 
 def _dead_holders(session: Session, settings: Settings) -> set[str]:
     """Who holds rows and does not beat. The words of `ix_delivery_held` let the database look at held rows only."""
     held = text("state IN ('claimed', 'handed_over')")
-    holders = set(session.exec(select(Delivery.claimed_by).where(held).distinct()))
+    holders = set(session.exec(select(Delivery.claimed_by).where(held).distinct()).all())
     if not holders:
         return set()
     alive_since = real_now() - timedelta(seconds=settings.lease_seconds)
-    return holders - set(session.exec(select(Worker.id).where(col(Worker.beat_at) >= alive_since)))
+    alive = session.exec(select(Worker.id).where(col(Worker.beat_at) >= alive_since)).all()
+    return holders.difference(alive)
 
 
 def _misses(session: Session, row: Delivery) -> int:

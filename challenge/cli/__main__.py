@@ -1,0 +1,7 @@
+"""`python -m challenge.cli` is `challenge`."""
+
+import sys
+
+from challenge.cli import main
+
+sys.exit(main())

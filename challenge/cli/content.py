@@ -1,0 +1,53 @@
+"""Words: a mail as a person gets it, and what a tired reader would stumble over."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from challenge.cli.door import as_json, challenge_of, cli, print_json
+from challenge.errors import UsageError
+from challenge.settings import read_settings
+
+
+@cli.command()
+@click.argument("mail", default="day")
+@click.option("--day", type=int, default=1, show_default=True)
+@click.option("--position", type=click.Choice(["seated", "standing", "lying"]), default="seated", show_default=True)
+@click.option("--name", default="Ana", show_default=True)
+@click.option("--html", is_flag=True, help="Print the HTML part.")
+def preview(mail: str, day: int, position: str, name: str, html: bool) -> None:
+    """Prints a mail as a person would get it: confirm, welcome, day, rest, nudge, finish, comeback."""
+    from challenge.rendering.links import Address
+    from challenge.rendering.message import Composer
+    from challenge.rendering.templates import FOLDERS, Content
+
+    settings = read_settings()
+    mails = sorted(path.parent.name for path in FOLDERS.glob("*/subject.txt"))
+    if mail not in mails:
+        raise UsageError(f"There is no mail {mail}. There are: {', '.join(mails)}.")
+    challenge = challenge_of(settings)
+    if not 1 <= day <= challenge.length:
+        raise UsageError(f"{challenge.title} has days 1 to {challenge.length}.")
+    composer = Composer(settings, challenge)
+    content = Content(mail, day=day, position=position, done=tuple(range(1, day)), has_name=bool(name))
+    key = f"day-{day}" if mail == "day" else mail
+    subject, text, page = composer.templates.shown(content, name, composer.links, Address(0, 0, key))
+    click.echo(page if html else f"Subject: {subject}\n\n{text}")
+
+
+@cli.command()
+@as_json
+def lint(as_json: bool) -> None:
+    """Reads the challenge's words again: reading grade, sentences, safety, tired muscles. Exit code 1 at an error."""
+    from challenge.programme.lint import lint as run
+
+    found = run(challenge_of(read_settings()))
+    if as_json:
+        print_json([vars(finding) if hasattr(finding, "__dict__") else finding for finding in found])
+    for finding in () if as_json else found:
+        click.echo(f"{finding.level}: {finding.where}: {finding.text}. {finding.advice}.")
+    if not found and not as_json:
+        click.echo("Nothing to say.")
+    sys.exit(1 if any(finding.level == "error" for finding in found) else 0)

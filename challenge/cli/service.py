@@ -1,0 +1,99 @@
+"""Starting it: `up`, `demo`, `web`, `worker`, `migrate`, and the settings it starts with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from challenge.cli.door import as_json, cli, print_json
+from challenge.clock import set_up
+from challenge.db import Database
+from challenge.settings import masked, read_settings
+
+
+def flags(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--host, --port, --workers, --inbox-smtp-port and --data-dir, laid over the environment."""
+    for flag, kind, words in (
+        ("--inbox-smtp-port", int, "port of the built-in inbox's SMTP server"),
+        ("--workers", int, "worker processes"),
+        ("--port", int, "web port"),
+        ("--host", str, "web address"),
+        ("--data-dir", Path, "where everything is kept"),
+    ):
+        function = click.option(flag, type=kind, default=None, help=words)(function)
+
+    @wraps(function)
+    def call(**given: Any) -> Any:
+        names = ("host", "port", "workers", "inbox_smtp_port", "data_dir")
+        for name in names:
+            if (value := given.pop(name)) is not None:
+                os.environ[f"CHALLENGE_{name.upper()}"] = str(value)
+        return function(**given)
+
+    return call
+
+
+@cli.command()
+@flags
+def up() -> None:
+    """Starts everything on this machine: database, Valkey, inbox (in development), web, workers."""
+    from challenge.running import up as run
+
+    sys.exit(run(read_settings(), click.echo))
+
+
+@cli.command()
+@flags
+@click.option("--people", type=click.IntRange(1, 5000), default=210, show_default=True, help="synthetic participants")
+def demo(people: int) -> None:
+    """Starts everything with synthetic participants and days of ten seconds. Nothing leaves this machine."""
+    from challenge.running import demo as run
+
+    sys.exit(run(click.echo, people))
+
+
+@cli.command()
+@flags
+def web() -> None:
+    """Starts the web side alone, for many machines. Needs CHALLENGE_REDIS_URL."""
+    from challenge.web.serve import serve
+
+    serve(read_settings())
+
+
+@cli.command()
+@flags
+def worker() -> None:
+    """Starts RQ workers and the dispatch tick alone, for many machines. Needs CHALLENGE_REDIS_URL, CHALLENGE_SMTP_URL."""
+    from challenge.running import work
+
+    sys.exit(work(read_settings()))
+
+
+@cli.command()
+def migrate() -> None:
+    """Brings the database's tables up to this version. Safe to run twice."""
+    settings = read_settings()
+    database = Database(settings.database)
+    database.migrate()
+    with database.write() as session:
+        set_up(session, settings)
+    click.echo("The database is up to date.")
+
+
+@cli.command()
+@as_json
+def settings(as_json: bool) -> None:
+    """Prints every setting, its value here (secrets hidden) and what it means."""
+    rows = masked(read_settings())
+    if as_json:
+        print_json([{"variable": name, "value": value, "meaning": meaning} for name, value, meaning in rows])
+        return
+    for name, value, meaning in rows:
+        click.echo(f"{name}={value}\n    {meaning}")

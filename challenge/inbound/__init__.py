@@ -1,0 +1,1 @@
+"""What comes back: bounces, complaints and replies, whichever way they arrive. `report` is the vocabulary all ways share."""
