@@ -12,6 +12,8 @@ ChallengeError
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class ChallengeError(Exception):
     """Something a person or an operator can act on; its text says what happened and what to do."""
@@ -34,12 +36,21 @@ class SchemaBehind(UsageError):  # noqa: N818 - a state, not an error of its own
 
 
 class BadInput(ChallengeError):  # noqa: N818
-    """One field cannot be accepted. `field` names it, the text is shown to the person as it is."""
+    """One field cannot be accepted. `field` names it; the sentence is for the person, with `%(name)s` for `values`."""
 
-    def __init__(self, field: str, sentence: str) -> None:
+    def __init__(self, field: str, sentence: str, **values: object) -> None:
         self.field = field
-        self.sentence = sentence
-        super().__init__(sentence)
+        self._words, self._values = sentence, values
+        super().__init__(self.sentence)
+
+    @property
+    def sentence(self) -> str:
+        return self.said(str)
+
+    def said(self, gettext: Callable[[str], str]) -> str:
+        """The sentence in the language of `gettext`."""
+        words = gettext(self._words)
+        return words % self._values if self._values else words
 
 
 class BadToken(ChallengeError):  # noqa: N818

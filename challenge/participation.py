@@ -38,6 +38,7 @@ class Wishes:
     goal: str | None = None
     first_name: str | None = None
     tracking: bool | None = None
+    locale: str | None = None
 
 
 def complete(
@@ -182,7 +183,7 @@ def my_data(session: Session, subscriber_id: int) -> dict[str, Any]:
 def require_day(challenge: Challenge, day: int) -> int:
     """The day, when the challenge has it. Raises BadInput."""
     if not 1 <= day <= challenge.length:
-        raise BadInput("day", f"This challenge has {challenge.length} days.")
+        raise BadInput("day", "This challenge has %(days)s days.", days=challenge.length)
     return day
 
 
@@ -203,6 +204,7 @@ def _preferences(enrollment: Enrollment, subscriber: Subscriber) -> tuple[object
         enrollment.goal,
         subscriber.first_name,
         subscriber.tracking,
+        subscriber.locale,
     )
 
 

@@ -43,6 +43,7 @@ class SignUp:
     position: str = Position.seated
     goal: str = ""
     pace: str = ""
+    locale: str = ""
     referrer: str = ""
     form_variant: str = ""
     utm: Mapping[str, str] = field(default_factory=dict)
@@ -66,6 +67,7 @@ def read(fields: Mapping[str, object], *, consent_source: str = "form") -> SignU
         position=_choice(fields, "position", Position) or Position.seated,
         goal=_choice(fields, "goal", Goal),
         pace=_choice(fields, "pace", Pace),
+        locale=locale(_label(fields, "locale", 16)),
         referrer=_site(_label(fields, "referrer", 2000)),
         form_variant=_label(fields, "form_variant", 32),
         utm={key: value for key in _UTM if (value := _label(fields, key, 100))},
@@ -80,8 +82,10 @@ def address(text: str) -> tuple[str, str]:
         raise BadInput("email", "Please type your e-mail address.")
     try:
         valid = validate_email(text, check_deliverability=False)
-    except EmailNotValidError as error:
-        raise BadInput("email", f"This e-mail address does not look right. {_sentence(str(error))}") from None
+    except EmailNotValidError:
+        raise BadInput(
+            "email", "This e-mail address does not look right. Does it have one @, and a dot behind it?"
+        ) from None
     return valid.normalized, f"{valid.local_part.casefold()}@{valid.ascii_domain.lower()}"
 
 
@@ -97,6 +101,11 @@ def name(text: str) -> str:
     return text
 
 
+def locale(text: str) -> str:
+    """A language as catalogues are named (`de`, `pt_BR`); empty when it is no such word: nobody fails to join by it."""
+    return text.replace("-", "_") if re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,2}", text) else ""
+
+
 def zone(text: str) -> str:
     """An IANA zone name. Raises BadInput for any other word."""
     if text not in _zones():
@@ -110,7 +119,7 @@ def hour(value: object) -> int:
         return DEFAULT_HOUR
     text = str(value).strip()
     if isinstance(value, bool) or not re.fullmatch(r"\d{1,2}", text) or not FIRST_HOUR <= int(text) <= LAST_HOUR:
-        raise BadInput("hour", f"Please choose an hour from {FIRST_HOUR} to {LAST_HOUR}.")
+        raise BadInput("hour", "Please choose an hour from %(first)s to %(last)s.", first=FIRST_HOUR, last=LAST_HOUR)
     return int(text)
 
 
@@ -212,6 +221,7 @@ def _subscriber(session: Session, signup: SignUp, now: datetime) -> Subscriber:
         )
     found.first_name = signup.first_name or found.first_name
     found.timezone, found.hour = signup.timezone, signup.hour
+    found.locale = signup.locale or found.locale
     session.add(found)
     session.flush()
     return found
@@ -242,6 +252,7 @@ def _correct(session: Session, subscriber: Subscriber, enrollment: Enrollment, s
     """Somebody who signs up again before saying yes means what they typed last."""
     subscriber.first_name = signup.first_name or subscriber.first_name
     subscriber.timezone, subscriber.hour = signup.timezone, signup.hour
+    subscriber.locale = signup.locale or subscriber.locale
     enrollment.position, enrollment.goal = signup.position, signup.goal or enrollment.goal
     session.add_all([subscriber, enrollment])
 
@@ -275,9 +286,9 @@ def _text(fields: Mapping[str, object], key: str, longest: int) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise BadInput(key, f"{key} must be text.")
+        raise BadInput(key, "%(name)s must be text.", name=key)
     if len(value) > longest:
-        raise BadInput(key, f"{key} is too long.")
+        raise BadInput(key, "%(name)s is too long.", name=key)
     return value.strip(" \t")
 
 
@@ -290,7 +301,7 @@ def _label(fields: Mapping[str, object], key: str, longest: int) -> str:
 def _choice(fields: Mapping[str, object], key: str, options: Iterable[str]) -> str:
     word = _text(fields, key, 32)
     if word and word not in list(options):
-        raise BadInput(key, f"Please choose one of: {', '.join(options)}.")
+        raise BadInput(key, "Please choose one of: %(options)s.", options=", ".join(options))
     return word
 
 
@@ -301,7 +312,3 @@ def _site(referrer: str) -> str:
     except ValueError:
         return ""
     return host.removeprefix("www.")[:200]
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith(".") else text + "."

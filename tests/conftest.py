@@ -8,13 +8,17 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from babel.messages.pofile import write_po
 from sqlalchemy import create_engine, text
 
+from challenge import catalogues
 from challenge.db import Database
+from challenge.programme.definition import Challenge, shipped
 
 MAY_SKIP = os.environ.get("CHALLENGE_TESTS_MAY_SKIP", "yes") != "no"
 
@@ -22,6 +26,24 @@ MAY_SKIP = os.environ.get("CHALLENGE_TESTS_MAY_SKIP", "yes") != "no"
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     if not MAY_SKIP and call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception):
         raise RuntimeError(f"{item.nodeid} was skipped: {call.excinfo.value}; the gate needs the service it asks for")
+
+
+@pytest.fixture
+def mirrored(tmp_path: Path) -> tuple[Challenge, Path]:
+    """The challenge with an Arabic catalogue made by a rule: every sentence between two marks."""
+    theirs, ours = tmp_path / "content" / "locales", tmp_path / "locales"
+    for folder, words in (
+        (theirs, catalogues.words_of_the_challenge(shipped())),
+        (ours, catalogues.words_of_the_pages()),
+    ):
+        folder.mkdir(parents=True)
+        words.locale = "ar"
+        for message in words:
+            if message.id and isinstance(message.id, str):
+                message.string = f"«{message.id}»"
+        with (folder / "ar.po").open("wb") as file:
+            write_po(file, words)
+    return replace(shipped(), folder=theirs.parent), ours
 
 
 @pytest.fixture(scope="session")

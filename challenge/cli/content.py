@@ -38,6 +38,33 @@ def preview(mail: str, day: int, position: str, name: str, html: bool) -> None:
 
 
 @cli.command()
+@click.option("--write", "locale", metavar="LOCALE", help="Make or renew this language's catalogues first, such as de.")
+@as_json
+def words(locale: str | None, as_json: bool) -> None:
+    """Checks the catalogues: is every sentence of pages, mails and challenge translated? Exit code 1 at a gap."""
+    from babel import Locale, UnknownLocaleError
+
+    from challenge.catalogues import gaps, update
+
+    challenge = challenge_of(read_settings())
+    if locale:
+        try:
+            written = update(challenge, str(Locale.parse(locale, sep="-" if "-" in locale else "_")))
+        except (ValueError, UnknownLocaleError) as error:
+            raise UsageError(f"{locale} is not a language ({error}). Write it as de or pt_BR.") from error
+        for file in () if as_json else written:
+            click.echo(f"Wrote {file}.")
+    found = list(gaps(challenge))
+    if as_json:
+        print_json([vars(gap) for gap in found])
+    for gap in () if as_json else found:
+        click.echo(f"{gap.catalogue}: {gap.problem}: {gap.words}")
+    if not found and not as_json:
+        click.echo("Every sentence is there in every language.")
+    sys.exit(1 if found else 0)
+
+
+@cli.command()
 @as_json
 def lint(as_json: bool) -> None:
     """Reads the challenge's words again: reading grade, sentences, safety, tired muscles. Exit code 1 at an error."""

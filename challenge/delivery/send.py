@@ -174,6 +174,7 @@ class _Found:
     first_name: str
     hour: int
     tracking: bool
+    locale: str
 
     @property
     def domain(self) -> str:
@@ -199,6 +200,7 @@ _FOUND = (
         Subscriber.first_name,
         Subscriber.hour,
         Subscriber.tracking,
+        Subscriber.locale,
     )
     .join(Enrollment, col(Enrollment.id) == col(Delivery.enrollment_id))
     .join(Subscriber, col(Subscriber.id) == col(Enrollment.subscriber_id))
@@ -274,6 +276,7 @@ def _letter(row: _Found, challenge: Challenge, done: tuple[int, ...], rested: in
         pace=row.pace,
         has_name=bool(row.first_name),
         tracking=row.tracking,
+        locale=row.locale,
     )
     return Letter(to, row.email, row.first_name, content, now.replace(microsecond=0))
 
@@ -291,6 +294,7 @@ def kept_words(letter: Letter) -> dict[str, Any]:
         "hour": content.hour,
         "pace": content.pace,
         "tracking": content.tracking,
+        "locale": content.locale,
     }
 
 

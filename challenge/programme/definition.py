@@ -85,7 +85,7 @@ class Consent:
 
 @dataclass(frozen=True)
 class Challenge:
-    """One challenge as it ships. `edition` changes with every byte of its words and pictures.
+    """One challenge as it ships. `edition` changes with every byte of its words, their translations and its pictures.
 
     `daily_stretch` is the muscle that each day's stretch is for; `private_words` tell of a person's health, so no
     subject line may say them. `reviewed_by` is empty until a clinician has read all of it.
@@ -127,7 +127,7 @@ class Challenge:
         """The subject line of a mail (`day`, `nudge`, `confirm`, …). Raises LookupError for a mail without one."""
         if mail not in self.subjects:
             raise LookupError(f"{self.slug} has no subject for {mail}")
-        return self.subjects[mail].format(number=day, title=self.day(day).title.lower(), length=self.length)
+        return self.subjects[mail].format(number=day, title=self.day(day).title, length=self.length)
 
     def moves(self) -> Iterator[tuple[Exercise, Move]]:
         """Every exercise in every position it has."""
@@ -213,6 +213,8 @@ def _challenge(root: Table, exercises: dict[str, Exercise], days: tuple[Day, ...
 
 def _edition(root: Table, exercises: dict[str, Exercise]) -> str:
     digest = hashlib.sha256(root.source.text.encode())
+    for catalogue in sorted((root.source.path.parent / "locales").glob("*.po")):
+        digest.update(catalogue.read_bytes())
     for name in sorted({move.picture.file for exercise in exercises.values() for move in exercise.moves.values()}):
         digest.update((root.source.path.parent / "pictures" / name).read_bytes())
     return digest.hexdigest()[:12]

@@ -16,6 +16,7 @@ from pathlib import Path
 import css_inline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from challenge.i18n import Language, Languages
 from challenge.programme.definition import Challenge
 from challenge.rendering.links import Address, Link, Links
 from challenge.rendering.quoted import Holed, holed, quoted
@@ -40,6 +41,7 @@ class Content:
     pace: str = "daily"
     has_name: bool = False
     tracking: bool = True
+    locale: str = "en"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Prepared:
     boundary: str
     text: Holed
     html: Holed
+    language: Language
 
 
 class Templates:
@@ -57,13 +60,9 @@ class Templates:
 
     def __init__(self, challenge: Challenge, base_url: str, postal_address: str, folders: Path = FOLDERS) -> None:
         self.challenge, self.base_url, self.postal_address = challenge, base_url, postal_address
-        loader = FileSystemLoader(folders)
-        self._plain = Environment(
-            loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
-        )
-        self._html = Environment(
-            loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=True
-        )
+        self.languages = Languages(challenge)
+        self._folders = folders
+        self._environment = lru_cache(maxsize=None)(self._make_environment)
         self._inliner = css_inline.CSSInliner(keep_style_tags=True, keep_at_rules=True, load_remote_stylesheets=False)
         self.prepared = lru_cache(maxsize=256)(self._prepare)
 
@@ -72,30 +71,49 @@ class Templates:
         subject, text, page = self._rendered(content)
         for hole, mark in _marks().items():
             value = _value(hole, name, links, to, tracking=content.tracking)
-            text, page = text.replace(mark, value), page.replace(mark, html.escape(value))
+            written = self.languages.get(content.locale).isolated(value) if hole == _NAME_TEXT else value
+            text, page = text.replace(mark, written), page.replace(mark, html.escape(value))
         return subject, text, page
 
     def _prepare(self, content: Content) -> Prepared:
         subject, text, page = self._rendered(content)
         boundary = "=_" + hashlib.blake2b(f"{self.challenge.edition}{content!r}".encode(), digest_size=12).hexdigest()
-        return Prepared(subject, boundary, holed(text, _marks()), holed(page, _marks()))
+        language = self.languages.get(content.locale)
+        return Prepared(subject, boundary, holed(text, _marks()), holed(page, _marks()), language)
+
+    def _make_environment(self, language: Language, *, is_html: bool) -> Environment:
+        """One pair per language: the words are part of what is compiled and kept."""
+        made = Environment(
+            loader=FileSystemLoader(self._folders),
+            extensions=["jinja2.ext.i18n"],
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            autoescape=is_html,
+        )
+        made.policies["ext.i18n.trimmed"] = True
+        made.install_gettext_callables(language.gettext, language.ngettext, newstyle=True)  # type: ignore[attr-defined]
+        return made
 
     def _rendered(self, content: Content) -> tuple[str, str, str]:
-        values = self._values(content)
+        language = self.languages.get(content.locale)
+        values = self._values(content, language)
+        plain, rich = self._environment(language, is_html=False), self._environment(language, is_html=True)
         folder = content.mail
-        subject = " ".join(self._plain.get_template(f"{folder}/subject.txt").render(values).split())
-        text = self._plain.get_template(f"{folder}/body.txt").render(values | {"name": _mark(_NAME_TEXT)})
-        page = self._html.get_template(f"{folder}/body.html").render(
-            values | {"name": _mark(_NAME_HTML), "subject": subject}
-        )
+        subject = " ".join(plain.get_template(f"{folder}/subject.txt").render(values).split())
+        text = plain.get_template(f"{folder}/body.txt").render(values | {"name": _mark(_NAME_TEXT)})
+        page = rich.get_template(f"{folder}/body.html").render(values | {"name": _mark(_NAME_HTML), "subject": subject})
         return subject, text.strip() + "\n", self._inliner.inline(page).strip() + "\n"
 
-    def _values(self, content: Content) -> dict[str, object]:
-        challenge = self.challenge
+    def _values(self, content: Content, language: Language) -> dict[str, object]:
+        challenge = language.challenge
         number = content.day or 1
         day = challenge.day(number)
         return {
             "challenge": challenge,
+            "language": language,
+            "start": "left" if language.dir == "ltr" else "right",
+            "end": "right" if language.dir == "ltr" else "left",
             "mail": content.mail,
             "day": day,
             "pairs": day.exercises_for(content.position, content.goal or None),
@@ -104,7 +122,7 @@ class Templates:
             "has_name": content.has_name,
             "tracking": content.tracking,
             "position": content.position,
-            "hour": clock_words(content.hour),
+            "hour": language.hour(content.hour),
             "pace": content.pace,
             "postal_address": self.postal_address,
             "base_url": self.base_url,
@@ -119,26 +137,20 @@ class Templates:
 
 def fill(prepared: Prepared, content: Content, name: str, links: Links, to: Address) -> tuple[bytes, bytes]:
     """(text, HTML) as quoted-printable for one person."""
-    values = _Values(name, links, to, tracking=content.tracking)
+    values = _Values(name, links, to, prepared.language, tracking=content.tracking)
     return prepared.text.fill(values), prepared.html.fill(values)
-
-
-def clock_words(hour: int) -> str:
-    """`8 am`, `12 noon`, `1 pm`: how a person says a whole hour."""
-    if hour == 12:
-        return "12 noon"
-    return f"{hour % 12 or 12} {'am' if hour < 12 else 'pm'}"
 
 
 class _Values(Mapping[str, bytes]):
     """Encodes a hole's value when a piece asks for it: a mail uses only some of the holes."""
 
-    def __init__(self, name: str, links: Links, to: Address, *, tracking: bool) -> None:
+    def __init__(self, name: str, links: Links, to: Address, language: Language, *, tracking: bool) -> None:
         self._name, self._links, self._to, self._tracking = name, links, to, tracking
+        self._language = language
 
     def __getitem__(self, hole: str) -> bytes:
         if hole == _NAME_TEXT:
-            return _name_bytes(self._name)
+            return _name_bytes(self._language.isolated(self._name))
         if hole == _NAME_HTML:
             return _name_bytes(html.escape(self._name))
         return _wrapped(_value(hole, self._name, self._links, self._to, tracking=self._tracking))

@@ -17,6 +17,7 @@ from challenge.clock import Clock, set_up
 from challenge.db import Database
 from challenge.errors import BadInput, BadToken, NotFound
 from challenge.events import installation_key
+from challenge.i18n import N_
 from challenge.programme.definition import Challenge
 from challenge.rendering.message import Composer
 from challenge.settings import Settings
@@ -49,7 +50,7 @@ def service() -> Service:
 
 def create_app(settings: Settings, challenge: Challenge) -> Flask:
     """The whole web side. The database must be migrated."""
-    from challenge.web import api, dashboard, health, participant, public, track
+    from challenge.web import api, dashboard, health, participant, public, speaking, track
 
     database = Database(settings.database)
     with database.write() as session:
@@ -83,6 +84,7 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
     _answer_errors(app)
     app.after_request(_headers)
     app.context_processor(_words)
+    speaking.install(app)
     return app
 
 
@@ -110,8 +112,9 @@ def _network() -> str:
 
 
 def _words() -> dict[str, Any]:
-    found = service()
-    return {"challenge": found.challenge, "settings": found.settings}
+    from challenge.web import speaking
+
+    return {"challenge": speaking.challenge(), "settings": service().settings}
 
 
 def _headers(response: Response) -> Response:
@@ -133,22 +136,25 @@ def _headers(response: Response) -> Response:
 
 
 def _answer_errors(app: Flask) -> None:
-    def sorry(status: int, heading: str, words: str) -> tuple[str, int] | tuple[Response, int]:
+    from challenge.web.speaking import language, said
+
+    def sorry(status: int, heading: str, *words: str) -> tuple[str, int] | tuple[Response, int]:
         if request.path.startswith(("/api/", "/webhooks/")):
-            return jsonify(error=words), status
-        return render_template("sorry.html", heading=heading, words=words), status
+            return jsonify(error=" ".join(words)), status
+        say = language().gettext
+        return render_template("sorry.html", heading=say(heading), words=" ".join(map(say, words))), status
 
     @app.errorhandler(BadToken)
     def bad_token(error: BadToken) -> Any:
-        return sorry(404, "This link does not work", f"{error} Please open it from the e-mail again.")
+        return sorry(404, N_("This link does not work"), str(error), N_("Please open it from the e-mail again."))
 
     @app.errorhandler(NotFound)
     def gone(error: NotFound) -> Any:
-        return sorry(404, "This is no longer here", str(error))
+        return sorry(404, N_("This is no longer here"), str(error))
 
     @app.errorhandler(BadInput)
     def bad_input(error: BadInput) -> Any:
-        return sorry(422, "Please check this", error.sentence)
+        return sorry(422, N_("Please check this"), said(error))
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Any:
@@ -156,15 +162,15 @@ def _answer_errors(app: Flask) -> None:
         return (
             sorry(error.code or 500, words[0], words[1])
             if isinstance(words, tuple)
-            else sorry(error.code or 500, "Sorry", words)
+            else sorry(error.code or 500, N_("Sorry"), words)
         )
 
 
 _SORRY = {
-    400: ("This did not work", "The page may be old. Go back, load it again, and try once more."),
-    404: ("This page is not here", "Please check the address, or open the link from the e-mail again."),
-    405: ("This did not work", "Please use the buttons on the page."),
-    413: ("That is too much", "What was sent is too large. Please send less."),
-    429: ("One moment, please", "That were many tries in a short time. Please wait a minute, then try again."),
-    500: ("Something went wrong here", "It is not your fault. Please try again in a few minutes."),
+    400: (N_("This did not work"), N_("The page may be old. Go back, load it again, and try once more.")),
+    404: (N_("This page is not here"), N_("Please check the address, or open the link from the e-mail again.")),
+    405: (N_("This did not work"), N_("Please use the buttons on the page.")),
+    413: (N_("That is too much"), N_("What was sent is too large. Please send less.")),
+    429: (N_("One moment, please"), N_("That were many tries in a short time. Please wait a minute, then try again.")),
+    500: (N_("Something went wrong here"), N_("It is not your fault. Please try again in a few minutes.")),
 }

@@ -14,6 +14,7 @@ from challenge.models import ApiToken
 from challenge.stats.funnel import funnel
 from challenge.web import service
 from challenge.web.public import HONEYPOT, enroll
+from challenge.web.speaking import said
 
 room = Blueprint("api", __name__)
 _ACCEPTED = {"status": "accepted", "next": "Please look for the e-mail that we sent, and say yes there."}
@@ -31,7 +32,7 @@ def sign_up() -> Any:
         try:
             enroll(fields, f"api {request.headers.get('Origin', '')}".strip())
         except BadInput as error:
-            return _with_cors(_error(error.sentence, 422, field=error.field))
+            return _with_cors(_error(said(error), 422, field=error.field))
     response = jsonify(_ACCEPTED)
     response.status_code = 202
     return _with_cors(response)

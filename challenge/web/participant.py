@@ -15,22 +15,23 @@ from challenge import participation as acts
 from challenge import signup
 from challenge.errors import BadInput, NotFound
 from challenge.events import done_days, lock
+from challenge.i18n import N_
 from challenge.journey import FIRST_HOUR, LAST_HOUR, Pace, day_of
 from challenge.models import Consent, Enrollment, EnrollmentState, Subscriber
 from challenge.plan import current_plan
 from challenge.programme.exercises import Goal, Position
 from challenge.rendering.links import Address
-from challenge.rendering.templates import clock_words
 from challenge.tokens import Purpose
 from challenge.web import service
+from challenge.web.speaking import challenge, language, say, speak
 
 room = Blueprint("participant", __name__)
 _NONCE_DAYS = 2 * 366
 PACES = {
-    Pace.daily: "Every day",
-    Pace.weekdays: "Monday to Friday",
-    Pace.every_other_day: "Every other day",
-    Pace.when_done: "Next day when I did the last",
+    Pace.daily: N_("Every day"),
+    Pace.weekdays: N_("Monday to Friday"),
+    Pace.every_other_day: N_("Every other day"),
+    Pace.when_done: N_("Next day when I did the last"),
 }
 
 
@@ -41,7 +42,7 @@ def ask_confirm(token: str) -> str:
         enrollment, subscriber = _person(session, enrollment_id)
         if enrollment.state is EnrollmentState.pending:
             return render_template("confirm.html", subscriber=subscriber, nonce=_nonce(token))
-        return render_template("confirmed.html", subscriber=subscriber, hour=clock_words(subscriber.hour))
+        return render_template("confirmed.html", subscriber=subscriber, hour=language().hour(subscriber.hour))
 
 
 @room.post("/confirm/<token>")
@@ -53,7 +54,8 @@ def confirm(token: str) -> str:
     found = service()
     with found.database.write() as session:
         enrollment, subscriber = lock(session, enrollment_id)
-        signup.confirm(session, enrollment, subscriber, found.challenge, found.clock.now(), source="confirmation page")
+        said = found.composer.templates.languages.get(subscriber.locale).challenge
+        signup.confirm(session, enrollment, subscriber, said, found.clock.now(), source="confirmation page")
     return ask_confirm(token)
 
 
@@ -124,7 +126,9 @@ def change_preferences(token: str) -> Any:
                 acts.resume(session, enrollment_id, found.clock.now())
         elif do == "programme":
             with found.database.write() as session:
-                acts.agree_to_programme(session, enrollment_id, found.challenge, found.clock.now())
+                _, subscriber = _person(session, enrollment_id)
+                said = found.composer.templates.languages.get(subscriber.locale).challenge
+                acts.agree_to_programme(session, enrollment_id, said, found.clock.now())
         else:
             _change(enrollment_id, _wishes())
     except BadInput as error:
@@ -165,7 +169,7 @@ def unsubscribe(token: str) -> Any:
     wish = request.form.get("List-Unsubscribe") or request.form.get("do")
     if wish not in ("One-Click", "everything", "this"):
         return render_template(
-            "sorry.html", heading="Nothing was changed", words="Please use the button on the page."
+            "sorry.html", heading=say("Nothing was changed"), words=say("Please use the button on the page.")
         ), 400
     with service().database.write() as session:
         how = "one-click" if wish == "One-Click" else "page"
@@ -247,8 +251,7 @@ def _day_page(token: str, enrollment_id: int, number: int, *, said: str) -> str:
         upcoming = current_plan(session, enrollment, found.challenge.length, found.clock.now()).upcoming
         rests = bool(upcoming) and upcoming[0].mail == "rest"
         next_day = next((owed for owed in upcoming if owed.mail in ("day", "finish")), None)
-    today = found.challenge.day(number)
-    local = next_day.due_at.astimezone(ZoneInfo(subscriber.timezone)) if next_day else None
+    today = challenge().day(number)
     return render_template(
         "day.html",
         token=token,
@@ -259,7 +262,7 @@ def _day_page(token: str, enrollment_id: int, number: int, *, said: str) -> str:
         is_done=number in done,
         rests=rests,
         said=said,
-        next_words=f"{local:%A} at {clock_words(local.hour)}" if local else "",
+        next_words=_next_words(next_day.due_at, subscriber) if next_day else "",
         position=enrollment.position,
         positions=list(Position),
         pending=enrollment.state is EnrollmentState.pending,
@@ -267,6 +270,12 @@ def _day_page(token: str, enrollment_id: int, number: int, *, said: str) -> str:
         preferences=_preferences_path(enrollment_id),
         progress=[(n, n in done, n == number) for n in range(1, found.challenge.length + 1)],
     )
+
+
+def _next_words(at: datetime, subscriber: Subscriber) -> str:
+    local = at.astimezone(ZoneInfo(subscriber.timezone))
+    words = say("%(weekday)s at %(hour)s")
+    return words % {"weekday": language().weekday(at, subscriber.timezone), "hour": language().hour(local.hour)}
 
 
 def _preferences_page(token: str, enrollment_id: int, *, said: str, error: BadInput | None = None) -> str:
@@ -280,7 +289,7 @@ def _preferences_page(token: str, enrollment_id: int, *, said: str, error: BadIn
         subscriber=subscriber,
         said=said,
         error=error,
-        hours=[(hour, clock_words(hour)) for hour in range(FIRST_HOUR, LAST_HOUR + 1)],
+        hours=[(hour, language().hour(hour)) for hour in range(FIRST_HOUR, LAST_HOUR + 1)],
         zones=signup.zones(),
         positions=list(Position),
         goals=list(Goal),
@@ -296,7 +305,9 @@ def _erase(token: str, enrollment_id: int) -> str:
         enrollment, _ = lock(session, enrollment_id)
         acts.erase(session, enrollment.subscriber_id)
     return render_template(
-        "sorry.html", heading="Everything about you is erased", words="We keep nothing and will not write again."
+        "sorry.html",
+        heading=say("Everything about you is erased"),
+        words=say("We keep nothing and will not write again."),
     )
 
 
@@ -310,6 +321,7 @@ def _wishes() -> acts.Wishes:
         goal=_option("goal", Goal, empty=True),
         first_name=signup.name(form["first_name"]) if "first_name" in form else None,
         tracking=form["tracking"] == "on" if "tracking" in form else None,
+        locale=service().composer.templates.languages.choose(form["locale"]) if "locale" in form else None,
     )
 
 
@@ -318,7 +330,7 @@ def _option(name: str, options: Any, *, empty: bool = False) -> str | None:
     if value is None or (value == "" and empty):
         return value
     if value not in list(options):
-        raise BadInput(name, f"Please choose one of: {', '.join(options)}.")
+        raise BadInput(name, "Please choose one of: %(options)s.", options=", ".join(options))
     return value
 
 
@@ -331,7 +343,9 @@ def _person(session: Session, enrollment_id: int) -> tuple[Enrollment, Subscribe
     enrollment = session.get(Enrollment, enrollment_id)
     if enrollment is None:
         raise NotFound("This link belongs to somebody whose data was erased.")
-    return enrollment, session.get_one(Subscriber, enrollment.subscriber_id)
+    subscriber = session.get_one(Subscriber, enrollment.subscriber_id)
+    speak(subscriber.locale)
+    return enrollment, subscriber
 
 
 def _one(purpose: Purpose, token: str) -> int:

@@ -12,11 +12,11 @@ from challenge.errors import BadInput
 from challenge.journey import FIRST_HOUR, LAST_HOUR
 from challenge.programme.definition import picture_path
 from challenge.programme.exercises import Goal, Position, find
-from challenge.rendering.templates import clock_words
 from challenge.settings import Settings
 from challenge.signup import DEFAULT_HOUR, DEFAULT_ZONE, read, register, zones
 from challenge.tokens import Tokens
 from challenge.web import service
+from challenge.web.speaking import asked, challenge, language
 
 room = Blueprint("public", __name__)
 _KEPT = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "form_variant")
@@ -46,7 +46,8 @@ def sign_up() -> Any:
 def enroll(fields: dict[str, Any], consent_source: str) -> None:
     """One sign-up, however it came in. Raises BadInput."""
     found = service()
-    signup = read(fields, consent_source=consent_source)
+    spoken = found.composer.templates.languages.choose(str(fields.get("locale") or "")[:16], *asked())
+    signup = read({**fields, "locale": spoken}, consent_source=consent_source)
     with found.database.write() as session:
         register(session, signup, found.challenge, found.clock.now())
 
@@ -64,15 +65,15 @@ def privacy() -> str:
 @room.get("/exercises")
 def exercises() -> str:
     """The exercise index; an unknown word finds nothing rather than everything."""
-    asked = {name: request.args.get(name, "")[:60] for name in ("position", "goal", "symptom", "muscle")}
-    all_of_them = service().challenge.exercises.values()
+    wished = {name: request.args.get(name, "")[:60] for name in ("position", "goal", "symptom", "muscle")}
+    all_of_them = challenge().exercises.values()
     choices = {
         "symptom": sorted({word for exercise in all_of_them for word in exercise.symptoms}),
         "muscle": sorted({word for exercise in all_of_them for word in exercise.muscles}),
     }
-    found = find(service().challenge, **{name: word or None for name, word in asked.items()})
+    found = find(challenge(), **{name: word or None for name, word in wished.items()})
     return render_template(
-        "exercises.html", found=found, asked=asked, choices=choices, positions=list(Position), goals=list(Goal)
+        "exercises.html", found=found, asked=wished, choices=choices, positions=list(Position), goals=list(Goal)
     )
 
 
@@ -109,7 +110,7 @@ def _form(fields: dict[str, Any], error: BadInput | None) -> str:
         honeypot=HONEYPOT,
         zones=zones(),
         zone=fields.get("timezone") or DEFAULT_ZONE,
-        hours=[(hour, clock_words(hour)) for hour in range(FIRST_HOUR, LAST_HOUR + 1)],
+        hours=[(hour, language().hour(hour)) for hour in range(FIRST_HOUR, LAST_HOUR + 1)],
         hour=str(fields.get("hour") or DEFAULT_HOUR),
         positions=list(Position),
         position=fields.get("position") or Position.seated,

@@ -107,7 +107,7 @@ def test_it_reads_the_whole_file(write: Write) -> None:
 
 def test_it_fills_subject_lines(write: Write) -> None:
     challenge = load(write(TOML))
-    assert challenge.subject("day", 2) == "Day 2 of 2: go on"
+    assert challenge.subject("day", 2) == "Day 2 of 2: Go On"
     with pytest.raises(LookupError, match="tiny has no subject for nudge"):
         challenge.subject("nudge")
 

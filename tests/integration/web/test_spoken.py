@@ -1,0 +1,113 @@
+"""Whose language does a page speak? With an Arabic made by a rule: each sentence between two marks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from sqlmodel import select
+
+from challenge import i18n
+from challenge.clock import set_up
+from challenge.db import Database
+from challenge.models import Consent, Enrollment, Subscriber
+from challenge.programme.definition import Challenge
+from challenge.rendering.links import Address, Links
+from challenge.settings import read_settings
+from challenge.web import create_app
+
+ARABIC = {"Accept-Language": "ar-EG,en;q=0.5"}
+TO = Address(1, 1, "day-1")
+
+
+@pytest.fixture
+def site(
+    tmp_path: Path, mirrored: tuple[Challenge, Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[FlaskClient, Links, Database]]:
+    challenge, ours = mirrored
+    monkeypatch.setattr(i18n, "CATALOGUES", ours)
+    start = datetime(2027, 3, 1, 12, tzinfo=UTC).isoformat()
+    environ = {"CHALLENGE_DATA_DIR": str(tmp_path / "var"), "CHALLENGE_CLOCK_START": start, "CHALLENGE_SIGNUP_RATE": ""}
+    settings = read_settings(environ, None)
+    database = Database(settings.database)
+    database.migrate()
+    with database.write() as session:
+        set_up(session, settings)
+    app = create_app(settings, challenge)
+    yield app.test_client(), app.extensions["challenge"].composer.links, database
+    database.close()
+    app.extensions["challenge"].database.close()
+
+
+def one(database: Database) -> Subscriber:
+    with database.read() as session:
+        return session.exec(select(Subscriber)).one()
+
+
+def test_it_speaks_what_the_browser_asks_for(site: tuple[FlaskClient, Links, Database]) -> None:
+    client, _, _ = site
+    page = client.get("/", headers=ARABIC)
+    assert '<html lang="ar" dir="rtl">' in page.text
+    assert "«Five mornings to steadier legs»" in page.text
+    assert (page.headers["Content-Language"], "Accept-Language" in page.headers["Vary"]) == ("ar", True)
+    assert '<html lang="en" dir="ltr">' in client.get("/").text
+    assert '<html lang="ar" dir="rtl">' in client.get("/?lang=ar").text
+    assert '<html lang="en" dir="ltr">' in client.get("/?lang=xx", headers={"Accept-Language": "fr"}).text
+    assert '<html lang="en" dir="ltr">' in client.get("/dashboard/login", headers=ARABIC).text
+
+
+@pytest.mark.parametrize("way", ["form", "hidden field", "json"])
+def test_it_keeps_the_language_somebody_signs_up_in(site: tuple[FlaskClient, Links, Database], way: str) -> None:
+    client, links, database = site
+    match way:
+        case "form":
+            client.post("/signup", data={"email": "ana@example.com"}, headers=ARABIC)
+        case "hidden field":
+            client.post("/signup", data={"email": "ana@example.com", "locale": "ar"})
+        case _:
+            client.post("/api/v1/signups", json={"email": "ana@example.com", "locale": "ar"})
+    assert one(database).locale == "ar"
+    page = client.get(links.confirm_url(TO).removeprefix(links.base_url), headers={"Accept-Language": "en"})
+    assert '<html lang="ar" dir="rtl">' in page.text
+
+
+def test_it_asks_for_the_yes_in_the_words_it_keeps_as_evidence(site: tuple[FlaskClient, Links, Database]) -> None:
+    client, links, database = site
+    client.post("/signup", data={"email": "ana@example.com"}, headers=ARABIC)
+    path = links.confirm_url(TO).removeprefix(links.base_url)
+    nonce = re.search(r'name="nonce" value="([^"]+)"', client.get(path).text)
+    assert nonce is not None
+    client.post(path, data={"nonce": nonce[1]})
+    with database.read() as session:
+        consent = session.exec(select(Consent)).one()
+        assert session.exec(select(Enrollment)).one().confirmed_at is not None
+    assert consent.wording.startswith("«Yes, send me the 5-Day MS Strength Challenge")
+
+
+def test_it_says_errors_in_the_language(site: tuple[FlaskClient, Links, Database]) -> None:
+    client, _, _ = site
+    assert "«Please type your e-mail address.»" in client.post("/signup", data={"email": ""}, headers=ARABIC).text
+    assert (
+        "«Please choose an hour from 6 to 21.»"
+        in client.post("/signup", data={"email": "ana@example.com", "hour": "3"}, headers=ARABIC).text
+    )
+    assert "«This link was cut short or changed.»" in client.get("/day/x", headers=ARABIC).text
+    assert "«This page is not here»" in client.get("/nowhere", headers=ARABIC).text
+
+
+def test_it_lets_a_person_change_the_language(site: tuple[FlaskClient, Links, Database]) -> None:
+    client, links, database = site
+    client.post("/signup", data={"email": "ana@example.com"})
+    path = links.preferences_path(TO)
+    page = client.get(path, headers=ARABIC).text
+    assert '<html lang="en" dir="ltr">' in page
+    assert '<option value="ar" lang="ar">' in page
+    nonce = re.search(r'name="nonce" value="([^"]+)"', page)
+    assert nonce is not None
+    changed = client.post(path, data={"nonce": nonce[1], "locale": "ar"}).text
+    assert '<html lang="ar" dir="rtl">' in changed
+    assert one(database).locale == "ar"
