@@ -7,6 +7,7 @@ first.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from datetime import datetime
 from typing import Any
@@ -32,6 +33,7 @@ _PLANNING = {
     EventKind.suppressed,
     EventKind.complained,
 }
+_ADDRESS = re.compile(r"[^\s<>()\[\]:;,\"']+@[^\s<>()\[\]:;,\"']+")
 
 
 def lock(session: Session, enrollment_id: int) -> tuple[Enrollment, Subscriber]:
@@ -113,13 +115,20 @@ def address_hash(key: bytes, email_key: str) -> str:
     return hashlib.blake2b(email_key.encode(), key=key, digest_size=24, person=b"suppression").hexdigest()
 
 
+def without_addresses(text: str) -> str:
+    """The words of a relay or a report as they may be kept: every address and every control character taken out."""
+    readable = "".join(c if c.isprintable() else " " for c in text)
+    return _ADDRESS.sub("(address)", readable)
+
+
 def is_suppressed(session: Session, email_key: str) -> bool:
     wanted = address_hash(installation_key(session), email_key)
     return session.exec(select(Suppression.id).where(Suppression.address_hash == wanted)).first() is not None
 
 
 def suppress(session: Session, email_key: str, reason: str, evidence: str, at: datetime) -> None:
-    """From now on nobody mails this address; the first reason is kept."""
+    """From now on nobody mails this address; the first reason is kept. The row outlives the person, so it names none."""
     wanted = address_hash(installation_key(session), email_key)
+    evidence = without_addresses(evidence)
     if session.exec(select(Suppression.id).where(Suppression.address_hash == wanted)).first() is None:
         session.add(Suppression(address_hash=wanted, reason=reason[:64], evidence=evidence[:500], created_at=at))

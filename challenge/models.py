@@ -272,6 +272,31 @@ class Suppression(SQLModel, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
 
 
+class InboundReport(SQLModel, table=True):
+    """One report that came back, and what it changed. `digest` keeps the same report from counting twice; `evidence` has
+    no address in it, `address_hash` is empty once its owner is erased. No `authenticated_by`: it may be forged."""
+
+    __tablename__ = "inbound_report"
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=BigId)
+    digest: str = Field(max_length=64, unique=True)
+    enrollment_id: int | None = Field(
+        default=None, foreign_key="enrollment.id", ondelete="SET NULL", index=True, sa_type=BigId
+    )
+    delivery_id: int | None = Field(default=None, sa_type=BigId)
+    address_hash: str = Field(default="", max_length=64)
+    kind: str = Field(max_length=16)
+    reason: str = Field(max_length=32)
+    hardness: str = Field(max_length=8)
+    status: str = Field(default="", max_length=16)
+    evidence: str = Field(default="", max_length=500)
+    source: str = Field(max_length=32)
+    authenticated_by: str = Field(default="", max_length=32)
+    effect: str = Field(max_length=16)
+    occurred_at: datetime = Field(sa_type=UtcDateTime)
+    recorded_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
 class Worker(SQLModel, table=True):
     """A process that holds claims. `beat_at` is real time; a worker that does not beat is dead."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, col, delete, select
+from sqlmodel import Session, col, delete, select, update
 
 from challenge.errors import BadInput
 from challenge.events import append, done_days, lock, rhythm_of
@@ -21,6 +21,7 @@ from challenge.models import (
     EnrollmentState,
     Event,
     EventKind,
+    InboundReport,
     Subscriber,
 )
 from challenge.plan import cancel_open, current_plan
@@ -159,6 +160,9 @@ def agree_to_programme(session: Session, enrollment_id: int, challenge: Challeng
 
 def erase(session: Session, subscriber_id: int) -> None:
     """Everything about the person goes; an address that must not be mailed stays known as a hash."""
+    mine = select(Enrollment.id).where(Enrollment.subscriber_id == subscriber_id)
+    words = {"address_hash": "", "evidence": ""}
+    session.exec(update(InboundReport).where(col(InboundReport.enrollment_id).in_(mine)).values(words))
     session.exec(delete(Subscriber).where(col(Subscriber.id) == subscriber_id))
 
 

@@ -16,14 +16,14 @@ from typing import Any
 from sqlalchemy import bindparam, update
 from sqlmodel import Session, col, select
 
+from challenge.bounced import hard_bounce, soft_bounce
 from challenge.db import Database
 from challenge.delivery.relay import said
 from challenge.delivery.retry import Decision, decide
 from challenge.delivery.smtp import Kind, Outcome
 from challenge.dispatch import close_uncertain, later, raise_alert, stop_sending
-from challenge.events import append, lock, suppress
-from challenge.models import Delivery, DeliveryState, Enrollment, EnrollmentState, EventKind
-from challenge.plan import cancel_open
+from challenge.events import lock
+from challenge.models import Delivery, DeliveryState, Enrollment
 from challenge.settings import Settings
 
 _ROW = Delivery.__table__  # type: ignore[attr-defined]
@@ -175,10 +175,9 @@ class DeliveryLedger:
             return
         self._apply(session, row, decision, now)
         if decision.suppress:
-            suppress(session, subscriber.email_key, "hard bounce", decision.reason, now)
-            cancel_open(session, enrollment.id or 0, now, reason="dead address", state=DeliveryState.suppressed)
-            enrollment.state = EnrollmentState.stopped
-            append(session, enrollment, EventKind.suppressed, now, delivery=row, who="machine", reasons=decision.reason)
+            hard_bounce(session, (enrollment, subscriber), row, decision.reason, now)
+        elif decision.soft and soft_bounce(session, (enrollment, subscriber), row, decision.reason, now):
+            pass  # the third day: the address is given up, and this mail with it
         elif row.closed_at is not None:
             enrollment.plan_at = now
             session.add(enrollment)

@@ -15,14 +15,15 @@ _LONGEST_WAIT = 4 * 3600.0
 
 @dataclass(frozen=True)
 class Decision:
-    """The row's next state. `retry_seconds`: in challenge time; `suppress`: the address is dead; `alert`: code, words;
-    `stop`: the whole queue must wait for a human."""
+    """The row's next state. `retry_seconds`: in challenge time; `suppress`: the address is dead, `soft`: this mailbox
+    did not take it this time; `alert`: code, words; `stop`: the whole queue must wait for a human."""
 
     state: DeliveryState
     reason: str = ""
     retry_seconds: float = 0.0
     strike: bool = False
     suppress: bool = False
+    soft: bool = False
     alert: tuple[str, str] | None = None
     stop: bool = False
 
@@ -45,13 +46,15 @@ def _refused(judgement: Judgement, words_of_relay: str, strikes: int) -> Decisio
         case Verdict.retry_untouched:
             return Decision(DeliveryState.scheduled, reason, wait)
         case Verdict.defer | Verdict.mailbox_full:
+            soft = judgement.verdict is Verdict.mailbox_full
             if strikes + 1 >= MAX_STRIKES:
-                return Decision(DeliveryState.failed, reason, strike=True)
-            return Decision(DeliveryState.scheduled, reason, max(wait, judgement.first_retry_seconds), strike=True)
+                return Decision(DeliveryState.failed, reason, strike=True, soft=soft)
+            wait = max(wait, judgement.first_retry_seconds)
+            return Decision(DeliveryState.scheduled, reason, wait, strike=True, soft=soft)
         case Verdict.dead_address:
             return Decision(DeliveryState.failed, reason, suppress=True)
         case Verdict.strike:
-            return Decision(DeliveryState.failed, reason, strike=True)
+            return Decision(DeliveryState.failed, reason, strike=True, soft=True)
         case Verdict.sender_refused:
             words = f"A receiver refuses us, not the person: {words_of_relay}. Look at SPF, DKIM, DMARC and reputation."
             return Decision(DeliveryState.scheduled, reason, alert=("sender_refused", words), stop=True)
