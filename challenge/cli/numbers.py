@@ -18,7 +18,7 @@ def stats(as_json: bool) -> None:
 
     _, challenge, database = opened()
     with database.read() as session:
-        numbers = funnel(session, challenge.slug, challenge.length)
+        numbers = funnel(session, challenge.slug, challenge.length, Clock(database).now())
     if as_json:
         print_json(numbers.to_dict())
         return

@@ -1,31 +1,78 @@
-"""How far do people get? The numbers of the dashboard, `challenge stats`, the API and the CSV, from one place."""
+"""How far do people get? The numbers of the dashboard, `challenge stats`, the API and the CSV, from one place.
+
+A rate's denominator holds the people who had the chance: those who reached the step, those who have had its mail for a
+day, and those who get no more mails. The others are `not_yet`.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import reduce
+from operator import and_
 from typing import Any
 
-from sqlalchemy import func
-from sqlalchemy import select as columns
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
-from challenge.models import Delivery, DeliveryState, Enrollment, Event, EventKind, Subscriber
+from challenge.stats.blocks import Block, load
+from challenge.stats.filter import EVERYBODY, Filter
+from challenge.stats.inference import wilson
 
-_PEOPLE = ("person",)
+
+@dataclass(frozen=True)
+class Rate:
+    """`count` of `of` people, the rate with its Wilson interval at 95 %; None when nobody had the chance."""
+
+    count: int
+    of: int
+    rate: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the way: `signed_up`, `confirmed`, `day-1` … `day-N`, `finished`, `joined`.
+
+    `of` had the chance, `not_yet` did not have it yet; `lost`: reached the step before, had the chance and did not
+    reach this one. `median_minutes`: half of those who got here needed no longer, from sign-up to the yes, from a day's
+    mail to "done", from the yes to all days done, from the last day done to joining.
+    """
+
+    name: str
+    day: int | None
+    count: int
+    of: int
+    not_yet: int
+    lost: int
+    rate: float | None
+    low: float | None
+    high: float | None
+    median_minutes: int | None
 
 
 @dataclass(frozen=True)
 class DayNumbers:
-    """One day. `sent` without uncertain; `opened_proxy`: only proxies opened it; `done`: not undone, not unsure."""
+    """One day. `sent` without uncertain; `delivered`: sent and no bounce came; `opened_proxy`: only proxies opened it,
+    so people opened it between `opened_people` and `opened_people + opened_proxy`; `done`: not undone, not unsure.
+    `of`, `not_yet`, `rate`, `low`, `high` and `median_minutes` are about done."""
 
     day: int
     sent: int
+    delivered: int
     opened_people: int
     opened_proxy: int
     clicked: int
     done: int
     rested: int
+    of: int
+    not_yet: int
+    rate: float | None
+    low: float | None
+    high: float | None
+    median_minutes: int | None
 
 
 @dataclass(frozen=True)
@@ -38,6 +85,7 @@ class Funnel:
     joined: int
     stopped: int
     days: tuple[DayNumbers, ...]
+    steps: tuple[Step, ...]
     by_source: dict[str, tuple[int, int, int]]
     zones: int
 
@@ -45,106 +93,144 @@ class Funnel:
         return asdict(self)
 
 
-def funnel(session: Session, challenge: str, length: int) -> Funnel:
-    """The funnel of one challenge of `length` days."""
-    enrolled = select(Enrollment.id).where(Enrollment.challenge == challenge)
-    confirmed = _count(session, enrolled.where(col(Enrollment.confirmed_at).is_not(None)))
-    done = _done(session, enrolled)
-    finished = {person for person, days in done.items() if len(days) >= length}
+class Crowd:
+    """The people of one challenge under one filter: what every count is taken from."""
+
+    def __init__(self, blocks: Sequence[Block], filter: Filter, now: datetime) -> None:
+        self.now = now
+        pairs = ((block, block.matching(filter)) for block in blocks)
+        self._parts = [(block, people) for block, people in pairs if people]
+
+    def __iter__(self) -> Iterator[tuple[Block, int]]:
+        return iter(self._parts)
+
+    def count(self, *names: str) -> int:
+        """People who reached all of these steps."""
+        total = 0
+        for block, people in self._parts:
+            total += reduce(and_, map(block.get, names), people).bit_count()
+        return total
+
+    def sum(self, of: Callable[[Block], int]) -> int:
+        """People in a set that is worked out for each block."""
+        return sum((people & of(block)).bit_count() for block, people in self._parts)
+
+    def median(self, step: str) -> int | None:
+        """The lower median of the minutes waited: down the slices from the highest, keeping the half it lies in."""
+        left = [
+            (block.waits[step], people & block.get(f"waited:{step}")) for block, people in self if step in block.waits
+        ]
+        rank = (sum(people.bit_count() for _, people in left) + 1) // 2
+        if not rank:
+            return None
+        minutes = 0
+        for place in range(len(left[0][0]) - 1, -1, -1):
+            zeros = [(slices, people & ~slices[place]) for slices, people in left]
+            below = sum(people.bit_count() for _, people in zeros)
+            if rank <= below:
+                left = zeros
+            else:
+                rank, minutes = rank - below, minutes | 1 << place
+                left = [(slices, people & slices[place]) for slices, people in left]
+        return minutes
+
+
+def rate_of(count: int, of: int) -> Rate:
+    """A rate with its interval."""
+    if not of:
+        return Rate(count, of, None, None, None)
+    sure = wilson(count, of)
+    return Rate(count, of, count / of, sure.low, sure.high)
+
+
+def funnel(session: Session, challenge: str, length: int, now: datetime, filter: Filter = EVERYBODY) -> Funnel:
+    """The funnel of one challenge of `length` days as of `now` (challenge time)."""
+    crowd = Crowd(load(session, challenge, length, now), filter, now)
     return Funnel(
-        signed_up=_count(session, enrolled),
-        confirmed=confirmed,
-        finished=len(finished),
-        joined=len(_people_with(session, enrolled, EventKind.joined, None)),
-        stopped=_count(session, enrolled.where(Enrollment.state == "stopped")),
-        days=tuple(_day(session, enrolled, number, done) for number in range(1, length + 1)),
-        by_source=_by_source(session, challenge, finished),
-        zones=_zones(session, challenge),
+        signed_up=crowd.count(),
+        confirmed=crowd.count("confirmed"),
+        finished=crowd.count("finished"),
+        joined=crowd.count("joined"),
+        stopped=crowd.count("stopped"),
+        days=tuple(_day(crowd, number) for number in range(1, length + 1)),
+        steps=tuple(_steps(crowd, length)),
+        by_source=_by_source(crowd),
+        zones=len({zone for block, people in crowd for zone, there in block.zones.items() if there & people}),
     )
 
 
-def _count(session: Session, query: Any) -> int:
-    return session.exec(select(func.count()).select_from(query.subquery())).one()
+def _day(crowd: Crowd, day: int) -> DayNumbers:
+    def asked(block: Block) -> int:
+        return block.get(f"sent:{day}") & (block.get(f"done:{day}") | block.had_chance(str(day), crowd.now))
 
-
-def _day(session: Session, enrolled: Any, number: int, done: dict[int, set[int]]) -> DayNumbers:
-    people = _people_with(session, enrolled, EventKind.opened, number, who=_PEOPLE)
-    proxies = _people_with(session, enrolled, EventKind.opened, number, who=("proxy",))
-    clicked = _people_with(session, enrolled, EventKind.clicked, number, who=_PEOPLE)
-    sent = select(Delivery.id).where(
-        Delivery.key == f"day-{number}", Delivery.state == DeliveryState.sent, col(Delivery.enrollment_id).in_(enrolled)
-    )
+    done = crowd.count(f"done:{day}")
+    of = crowd.sum(lambda block: asked(block) | block.get(f"done:{day}"))
+    rate = rate_of(done, of)
     return DayNumbers(
-        day=number,
-        sent=_count(session, sent),
-        opened_people=len(people),
-        opened_proxy=len(proxies - people),
-        clicked=len(clicked),
-        done=sum(number in days for days in done.values()),
-        rested=_rested(session, enrolled, number),
+        day=day,
+        sent=crowd.count(f"sent:{day}"),
+        delivered=crowd.count(f"delivered:{day}"),
+        opened_people=crowd.count(f"opened_people:{day}"),
+        opened_proxy=crowd.sum(lambda block: block.get(f"opened_proxy:{day}") & ~block.get(f"opened_people:{day}")),
+        clicked=crowd.count(f"clicked:{day}"),
+        done=done,
+        rested=crowd.count(f"rested:{day}"),
+        of=of,
+        not_yet=crowd.sum(lambda block: block.get(f"sent:{day}") & ~asked(block)),
+        rate=rate.rate,
+        low=rate.low,
+        high=rate.high,
+        median_minutes=crowd.median(f"done:{day}"),
     )
 
 
-def _people_with(
-    session: Session,
-    enrolled: Any,
-    kind: EventKind,
-    day: int | None,
-    who: tuple[str, ...] = ("person", "proxy", "machine", "unsure"),
-) -> set[int]:
-    query = select(Event.enrollment_id).where(
-        col(Event.kind) == kind, col(Event.who).in_(who), col(Event.enrollment_id).in_(enrolled)
+def _steps(crowd: Crowd, length: int) -> Iterator[Step]:
+    """Each step, the people it is about (`base`) and the mail that gives the chance."""
+    signed_up = crowd.count()
+    yield Step("signed_up", None, signed_up, signed_up, 0, 0, *_parts(signed_up, signed_up), None)
+    way: list[tuple[str, int | None, str, str, str]] = [("confirmed", None, "confirmed", "people", "confirm")]
+    way += [(f"day-{day}", day, f"done:{day}", "confirmed", str(day)) for day in range(1, length + 1)]
+    way += [("finished", None, "finished", "confirmed", str(length)), ("joined", None, "joined", "confirmed", "finish")]
+    before = "people"
+    for name, day, bits, base, mail in way:
+        yield _step(crowd, name, day, bits, base, mail, before)
+        before = bits
+
+
+def _step(crowd: Crowd, name: str, day: int | None, bits: str, base: str, mail: str, before: str) -> Step:
+    def asked(block: Block) -> int:
+        return block.get(bits) | (block.get(base) & block.had_chance(mail, crowd.now))
+
+    count, of = crowd.count(bits), crowd.sum(asked)
+    return Step(
+        name=name,
+        day=day,
+        count=count,
+        of=of,
+        not_yet=crowd.sum(lambda block: block.get(base) & ~asked(block)),
+        lost=crowd.sum(lambda block: block.get(before) & asked(block) & ~block.get(bits)),
+        **_named(count, of),
+        median_minutes=crowd.median(bits),
     )
-    if day is not None:
-        query = query.where(Event.day == day)
-    return set(session.exec(query.distinct()))
 
 
-def _done(session: Session, enrolled: Any) -> dict[int, set[int]]:
-    """Per enrollment, the days done and not taken back; what a machine may have pressed does not count."""
-    query = (
-        columns(col(Event.enrollment_id), col(Event.kind), col(Event.day), col(Event.who), col(Event.detail))
-        .where(col(Event.kind).in_((EventKind.completed, EventKind.undone)), col(Event.enrollment_id).in_(enrolled))
-        .order_by(col(Event.id))
-    )
-    done: dict[int, set[int]] = defaultdict(set)
-    for person, kind, day, who, detail in session.execute(query):
-        if kind is EventKind.completed and who != "unsure":
-            done[person].add(day or 0)
-        elif kind is EventKind.undone and detail.get("of", "completed") == "completed":
-            done[person].discard(day or 0)
-    return done
+def _parts(count: int, of: int) -> tuple[float | None, float | None, float | None]:
+    rate = rate_of(count, of)
+    return rate.rate, rate.low, rate.high
 
 
-def _rested(session: Session, enrolled: Any, number: int) -> int:
-    query = columns(col(Event.enrollment_id), col(Event.kind), col(Event.detail)).where(
-        col(Event.kind).in_((EventKind.rested, EventKind.undone)),
-        col(Event.day) == number,
-        col(Event.enrollment_id).in_(enrolled),
-    )
-    balance: dict[int, int] = defaultdict(int)
-    for person, kind, detail in session.execute(query):
-        if kind is EventKind.rested:
-            balance[person] += 1
-        elif detail.get("of") == "rested":
-            balance[person] -= 1
-    return sum(count > 0 for count in balance.values())
+def _named(count: int, of: int) -> dict[str, float | None]:
+    return dict(zip(("rate", "low", "high"), _parts(count, of), strict=True))
 
 
-def _by_source(session: Session, challenge: str, finished: set[int]) -> dict[str, tuple[int, int, int]]:
-    query = select(Enrollment.id, Enrollment.source, Enrollment.confirmed_at).where(Enrollment.challenge == challenge)
+def _by_source(crowd: Crowd) -> dict[str, tuple[int, int, int]]:
     found: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for number, source, confirmed_at in session.exec(query):
-        counts = found[source or "direct"]
-        counts[0] += 1
-        counts[1] += confirmed_at is not None
-        counts[2] += number in finished
+    for block, people in crowd:
+        for source, there in block.words["source"].items():
+            if mine := there & people:
+                counts = found[source]
+                counts[0] += mine.bit_count()
+                counts[1] += (mine & block.get("confirmed")).bit_count()
+                counts[2] += (mine & block.get("finished")).bit_count()
     ordered = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
     return {source: (counts[0], counts[1], counts[2]) for source, counts in ordered}
-
-
-def _zones(session: Session, challenge: str) -> int:
-    query = (
-        select(func.count(func.distinct(Subscriber.timezone))).join(Enrollment).where(Enrollment.challenge == challenge)
-    )
-    return session.exec(query).one()

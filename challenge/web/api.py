@@ -11,6 +11,7 @@ from sqlmodel import select
 from challenge.audit import audit
 from challenge.errors import BadInput
 from challenge.models import ApiToken
+from challenge.stats.filter import read
 from challenge.stats.funnel import funnel
 from challenge.web import service
 from challenge.web.public import HONEYPOT, enroll
@@ -44,7 +45,8 @@ def stats() -> Any:
         return refused
     found = service()
     with found.database.read() as session:
-        return jsonify(funnel(session, found.challenge.slug, found.challenge.length).to_dict())
+        numbers = funnel(session, found.challenge.slug, found.challenge.length, found.clock.now(), read(request.args))
+        return jsonify(numbers.to_dict())
 
 
 @room.get("/api/v1/audit")

@@ -71,7 +71,7 @@ def overview() -> str:
     found = service()
     now = found.clock.now()
     with found.database.read() as rows:
-        numbers = funnel(rows, found.challenge.slug, found.challenge.length)
+        numbers = funnel(rows, found.challenge.slug, found.challenge.length, now)
         accounts = audit(rows, found.challenge, found.settings, now)
         alerts = rows.exec(select(Alert).order_by(col(Alert.seen_at).desc())).all()
         stopped = is_stopped(rows)

@@ -293,7 +293,7 @@ def test_it_counts_what_happened(engine: Any) -> None:
         assert not acts.complete(session, number, 5, engine.now)
         assert acts.undo(session, number, 4, 5, engine.now) == "completed"
     with engine.database.read() as session:
-        numbers = funnel(session, "ms-strength", 5)
+        numbers = funnel(session, "ms-strength", 5, engine.now)
     assert (numbers.signed_up, numbers.confirmed, numbers.finished) == (2, 1, 0)
     assert [day.done for day in numbers.days] == [1, 1, 1, 0, 1]
     assert numbers.by_source["podcast"] == (1, 1, 0)
