@@ -1,0 +1,203 @@
+"""Which people get further? The same counts side by side: by source, by any other dimension, by week of sign-up."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from sqlmodel import Session
+
+from challenge.errors import BadInput
+from challenge.stats.blocks import Block, load
+from challenge.stats.filter import DIMENSIONS, EVERYBODY, Filter
+from challenge.stats.funnel import Crowd, Rate, rate_of
+
+
+@dataclass(frozen=True)
+class Group:
+    """The people with one word of a dimension. `join` is of the sign-ups; `revenue`: currency -> sum, in the smallest
+    unit (cents), and `revenue_per_signup` the same divided by the sign-ups."""
+
+    word: str
+    signed_up: int
+    confirmed: int
+    started: int
+    finished: int
+    joined: int
+    confirm: Rate
+    finish: Rate
+    join: Rate
+    revenue: dict[str, int]
+    revenue_per_signup: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The sign-ups of one week, from Monday `week` on. `days`: per day, done of those who had the chance."""
+
+    week: date
+    signed_up: int
+    confirmed: int
+    finished: int
+    joined: int
+    days: tuple[Rate, ...]
+    not_yet: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"week": self.week.isoformat()}
+
+
+@dataclass(frozen=True)
+class StillIn:
+    """Who is still in on one day (day 0: said yes). `at_risk` were in the day before and had the chance, `left` of them
+    did nothing from this day on; `share` of all who began are still in (Kaplan and Meier, JASA 53, 1958)."""
+
+    day: int
+    at_risk: int
+    left: int
+    not_yet: int
+    share: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class _Tally:
+    """Counts while they are added up over blocks."""
+
+    counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    money: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, block: Block, people: int) -> None:
+        self.counts["people"] += people.bit_count()
+        for name in ("confirmed", "done:1", "finished", "joined"):
+            self.counts[name] += (people & block.get(name)).bit_count()
+        for place, currency, amount in block.paid:
+            if people >> place & 1:
+                self.money[currency] += amount
+
+
+def groups(
+    session: Session, challenge: str, length: int, now: datetime, dimension: str, filter: Filter = EVERYBODY
+) -> tuple[Group, ...]:
+    """The people of a filter by the words of one dimension (`source`, `position`, …), most sign-ups first."""
+    if dimension not in DIMENSIONS:
+        raise BadInput("by", f"by must be one of: {', '.join(DIMENSIONS)}.")
+    tallies: dict[str, _Tally] = defaultdict(_Tally)
+    for block, people in Crowd(load(session, challenge, length, now), filter, now):
+        for word, there in block.words[dimension].items():
+            if mine := there & people:
+                tallies[word].add(block, mine)
+    found = [_group(word, tally) for word, tally in tallies.items()]
+    return tuple(sorted(found, key=lambda group: (-group.signed_up, group.word)))
+
+
+def choices(session: Session, challenge: str, length: int, now: datetime) -> dict[str, tuple[str, ...]]:
+    """What there is to filter by: dimension -> its words, those of most people first; one word alone is no choice."""
+    found: dict[str, dict[str, int]] = {name: defaultdict(int) for name in DIMENSIONS}
+    for block in load(session, challenge, length, now):
+        for name, words in block.words.items():
+            for word, people in words.items():
+                found[name][word] += people.bit_count()
+    return {name: _most_first(words) for name, words in found.items() if len(words) > 1}
+
+
+def _most_first(words: dict[str, int]) -> tuple[str, ...]:
+    return tuple(sorted(words, key=lambda word: (-words[word], word)))
+
+
+def cohorts(
+    session: Session, challenge: str, length: int, now: datetime, filter: Filter = EVERYBODY
+) -> tuple[Cohort, ...]:
+    """Week by week, the oldest first. Weeks begin on Monday (UTC)."""
+    weeks: dict[date, list[tuple[Block, int]]] = defaultdict(list)
+    for block, people in Crowd(load(session, challenge, length, now), filter, now):
+        for word, there in block.days.items():
+            if mine := there & people:
+                day = date.fromisoformat(word)
+                weeks[day - timedelta(days=day.weekday())].append((block, mine))
+    return tuple(_cohort(week, parts, length, now) for week, parts in sorted(weeks.items()))
+
+
+def survival(
+    session: Session, challenge: str, length: int, now: datetime, filter: Filter = EVERYBODY
+) -> tuple[StillIn, ...]:
+    """Day by day, who is still in: did, rested or clicked on that day's mail or a later one."""
+    crowd = Crowd(load(session, challenge, length, now), filter, now)
+    return tuple(_survival(crowd, length))
+
+
+def _survival(crowd: Crowd, length: int) -> Iterator[StillIn]:
+    began, share = crowd.count("confirmed"), 1.0
+    yield StillIn(0, began, 0, 0, share)
+    for day in range(1, length + 1):
+        asked = crowd.sum(partial(_asked, day=day, length=length, now=crowd.now))
+        left = asked - crowd.sum(partial(_active, day=day, length=length))
+        before = crowd.sum(partial(_active, day=day - 1, length=length))
+        share *= 1 - left / asked if asked else 1
+        yield StillIn(day, asked, left, before - asked, share)
+
+
+def _active(block: Block, day: int, length: int) -> int:
+    """Those who did something for this day's mail or a later one; for day 0, all who said yes."""
+    if day == 0:
+        return block.get("confirmed")
+    later = 0
+    for number in range(day, length + 1):
+        later |= block.get(f"done:{number}") | block.get(f"clicked:{number}") | block.get(f"rested:{number}")
+    return later & block.get("confirmed")
+
+
+def _asked(block: Block, day: int, length: int, now: datetime) -> int:
+    chance = block.had_chance(str(day), now) | _active(block, day, length)
+    return _active(block, day - 1, length) & chance
+
+
+def _group(word: str, tally: _Tally) -> Group:
+    count = tally.counts
+    people = count["people"]
+    return Group(
+        word=word,
+        signed_up=people,
+        confirmed=count["confirmed"],
+        started=count["done:1"],
+        finished=count["finished"],
+        joined=count["joined"],
+        confirm=rate_of(count["confirmed"], people),
+        finish=rate_of(count["finished"], people),
+        join=rate_of(count["joined"], people),
+        revenue=dict(tally.money),
+        revenue_per_signup={currency: amount / people for currency, amount in tally.money.items()},
+    )
+
+
+def _cohort(week: date, parts: list[tuple[Block, int]], length: int, now: datetime) -> Cohort:
+    def total(names: str) -> int:
+        return sum((people & block.get(names)).bit_count() for block, people in parts)
+
+    days, not_yet = [], []
+    for day in range(1, length + 1):
+        asked = sum((people & _could_do(block, day, now)).bit_count() for block, people in parts)
+        days.append(rate_of(total(f"done:{day}"), asked))
+        not_yet.append(total("confirmed") - asked)
+    return Cohort(
+        week=week,
+        signed_up=total("people"),
+        confirmed=total("confirmed"),
+        finished=total("finished"),
+        joined=total("joined"),
+        days=tuple(days),
+        not_yet=tuple(not_yet),
+    )
+
+
+def _could_do(block: Block, day: int, now: datetime) -> int:
+    return block.get(f"done:{day}") | (block.get("confirmed") & block.had_chance(str(day), now))
