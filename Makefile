@@ -4,7 +4,7 @@ UV := .uv/bin/uv
 # A machine behind a proxy trusts the certificates its owner trusts.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: demo run test lint clean
+.PHONY: demo run test lint bench clean
 
 demo: .venv/.ready          ## the whole service with synthetic people and a fast clock
 	@.venv/bin/challenge demo
@@ -19,6 +19,9 @@ lint: .venv/.ready
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+bench: .venv/.ready         ## speed, memory, crashes, against others: bench/README.md (needs Postfix's smtp-source)
+	.venv/bin/python -m bench
 
 clean:                      ## removes what this Makefile made
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache

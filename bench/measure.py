@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_EVERY_SECONDS = 0.1
+_EVERY_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,11 @@ class Watch:
 
 def tree(roots: Iterable[int]) -> list[int]:
     """The roots that live, and their descendants."""
-    children: dict[int, list[int]] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        if fields := _stat(int(folder.name)):
-            children.setdefault(int(fields[1]), []).append(int(folder.name))
     found, waiting = [], [pid for pid in roots if _stat(pid)]
     while waiting:
         pid = waiting.pop()
         found.append(pid)
-        waiting += children.get(pid, [])
+        waiting += _children(pid)
     return found
 
 
@@ -79,9 +75,8 @@ def cpu_of(roots: Iterable[int]) -> float:
     return sum(sum(map(int, fields[11:15])) for pid in tree(roots) if (fields := _stat(pid))) * _TICK
 
 
-def wait_for(is_so: object, seconds: float, what: str, every: float = 0.02) -> None:
+def wait_for(is_so: Callable[[], object], seconds: float, what: str, every: float = 0.02) -> None:
     """Returns when `is_so()` is true. Raises TimeoutError that says what was waited for."""
-    assert callable(is_so)
     until = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > until:
@@ -96,6 +91,14 @@ def _stat(pid: int) -> list[str]:
     except OSError:
         return []
     return [] if fields[0] in "ZX" else fields
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    except OSError:
+        return []
 
 
 def _rss(pid: int) -> int:

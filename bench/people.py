@@ -22,13 +22,12 @@ def fill(database: Database, count: int, edition: str, *, due: int | None = None
     .example. The events are there too, so that the planner and the audit find what they would find in real life."""
     real = datetime.now(UTC)
     hour = real.replace(minute=0, second=0, microsecond=0)
-    stamp = (lambda at: at.replace(tzinfo=None)) if database.is_sqlite else (lambda at: at)
     rhythm = {"timezone": "UTC", "hour": hour.hour, "pace": "daily"}
     values = {
         "count": count,
-        "yesterday": stamp(hour - timedelta(days=1)),
-        "today": stamp(hour),
-        "tomorrow": stamp(hour + timedelta(days=1)),
+        "yesterday": _stamp(database, hour - timedelta(days=1)),
+        "today": _stamp(database, hour),
+        "tomorrow": _stamp(database, hour + timedelta(days=1)),
         "due": count if due is None else due,
         "hour": hour.hour,
         "edition": edition,
@@ -42,7 +41,7 @@ def fill(database: Database, count: int, edition: str, *, due: int | None = None
     if not database.is_sqlite:
         said_yes = "CASE WHEN i <= :due THEN CAST(:yesterday AS timestamptz) ELSE CAST(:today AS timestamptz) END"
         morning = "CASE WHEN i <= :due THEN CAST(:today AS timestamptz) ELSE CAST(:tomorrow AS timestamptz) END"
-    told = (lambda name: f":{name}") if database.is_sqlite else (lambda name: f"CAST(:{name} AS json)")
+    told = ":{}" if database.is_sqlite else "CAST(:{} AS json)"
     delivery = (
         "INSERT INTO delivery (id, enrollment_id, key, mail, is_daily, state, planned_at, due_at, created_at, closed_at,"
         " claimed_by, attempts, strikes, resends, reason, receipt, edition) "
@@ -61,8 +60,8 @@ def fill(database: Database, count: int, edition: str, *, due: int | None = None
             f" {said_yes}, '', 1, 0, 0, '', '250 2.0.0 Ok', :edition FROM n",
             f"{delivery} {numbers} SELECT :count + i, i, 'day-1', 'day', {yes}, 'scheduled', {morning}, {morning}, {said_yes},"
             " NULL, '', 0, 0, 0, '', '', '' FROM n",
-            f"{event} {numbers} SELECT i, i, 'signed_up', '', {said_yes}, {said_yes}, 'person', '', '', {told('imported')} FROM n",
-            f"{event} {numbers} SELECT :count + i, i, 'confirmed', '', {said_yes}, {said_yes}, 'person', '', '', {told('rhythm')}"
+            f"{event} {numbers} SELECT i, i, 'signed_up', '', {said_yes}, {said_yes}, 'person', '', '', {told.format('imported')} FROM n",
+            f"{event} {numbers} SELECT :count + i, i, 'confirmed', '', {said_yes}, {said_yes}, 'person', '', '', {told.format('rhythm')}"
             " FROM n",
         ):
             used = {name: value for name, value in values.items() if f":{name}" in statement}
@@ -76,3 +75,8 @@ def fill(database: Database, count: int, edition: str, *, due: int | None = None
     with database.engine.connect() as connection:
         connection.execute(text("ANALYZE"))
         connection.commit()
+
+
+def _stamp(database: Database, at: datetime) -> datetime:
+    """As the column type would write it: SQLite keeps UTC without saying so."""
+    return at.replace(tzinfo=None) if database.is_sqlite else at

@@ -21,7 +21,7 @@ from bench.measure import cpu_of, wait_for
 
 _PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/lib/postfix/sbin", "/usr/libexec/postfix"))
 _TAKEN = b"smtp-sink: .\n"
-_NAMED = re.compile(rb"smtp-sink: RCPT TO:<([^>]*)>")
+_NAMED = re.compile(rb"(?i)smtp-sink: RCPT TO:<([^>]*)>")
 
 
 def program(name: str) -> str:

@@ -48,6 +48,11 @@ class EmbeddedValkey:
         """For `redis.Redis.from_url` and CHALLENGE_REDIS_URL."""
         return f"unix://{quote(str(self.socket))}"
 
+    @property
+    def pid(self) -> int:
+        """The process that `start` started; 0 when it runs under a supervisor or not at all."""
+        return self._process.pid if self._process is not None else 0
+
     def argv(self) -> tuple[str, ...]:
         """The command line; a supervisor runs it as `guarded`, so that it never outlives it."""
         options = {
