@@ -343,7 +343,7 @@ class Alert(SQLModel, table=True):
 
 
 class User(SQLModel, table=True):
-    """Somebody who may open the dashboard. Ending sessions = a new `session_key`."""
+    """Somebody who may open the dashboard; what they may do there follows from the role (`challenge.access.roles`)."""
 
     __tablename__ = "dashboard_user"
 
@@ -351,8 +351,30 @@ class User(SQLModel, table=True):
     name: str = Field(max_length=64, unique=True)
     password_hash: str
     role: str = Field(default="owner", max_length=16)
-    session_key: str = Field(max_length=64)
     created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class UserSession(SQLModel, table=True):
+    """One browser that is logged in. Deleting the row ends it; the browser's key is kept as a hash."""
+
+    __tablename__ = "dashboard_session"
+
+    id: int | None = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="dashboard_user.id", ondelete="CASCADE", index=True)
+    key_hash: str = Field(max_length=64, unique=True)
+    browser: str = Field(default="", max_length=64)
+    started_at: datetime = Field(sa_type=UtcDateTime)
+    seen_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class LoginTries(SQLModel, table=True):
+    """How often a login was tried since `since_at` (real time) under one name, or from one network; both as hashes."""
+
+    __tablename__ = "login_tries"
+
+    scope: str = Field(primary_key=True, max_length=64)
+    count: int
+    since_at: datetime = Field(sa_type=UtcDateTime, index=True)
 
 
 class ApiToken(SQLModel, table=True):
@@ -361,7 +383,10 @@ class ApiToken(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     name: str = Field(max_length=64, unique=True)
     token_hash: str = Field(max_length=64, unique=True)
+    scope: str = Field(default="read", max_length=16)
+    made_by: str = Field(default="", max_length=64)
     created_at: datetime = Field(sa_type=UtcDateTime)
+    used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class AuditEntry(SQLModel, table=True):
@@ -373,5 +398,5 @@ class AuditEntry(SQLModel, table=True):
     at: datetime = Field(sa_type=UtcDateTime)
     user: str = Field(max_length=64)
     deed: str = Field(max_length=64)
-    enrollment_id: int | None = Field(default=None, sa_type=BigId)
+    enrollment_id: int | None = Field(default=None, sa_type=BigId, index=True)
     detail: str = Field(default="", max_length=500)

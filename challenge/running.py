@@ -156,7 +156,7 @@ def _start_afresh(folder: Path) -> None:
 
 
 def _add_demo_user(settings: Settings) -> None:
-    from challenge.web.dashboard import add_user
+    from challenge.access.users import add_user
 
     database = Database(settings.database)
     add_user(database, DEMO_USER, DEMO_PASSWORD, replace=True)

@@ -13,6 +13,7 @@ from flask_wtf import CSRFProtect
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from challenge.access.sessions import LONGEST
 from challenge.clock import Clock, set_up
 from challenge.db import Database
 from challenge.errors import BadInput, BadToken, NotFound
@@ -62,6 +63,7 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
         SECRET_KEY_FALLBACKS=list(settings.keys[1:]),
         MAX_CONTENT_LENGTH=LONGEST_BODY,
         MAX_FORM_MEMORY_SIZE=LONGEST_BODY,
+        PERMANENT_SESSION_LIFETIME=LONGEST,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.public_url.startswith("https://"),
@@ -96,7 +98,7 @@ def _add_inbox(app: Flask, data_dir: Path) -> None:
 
 def _limiter(app: Flask, settings: Settings) -> Limiter:
     return Limiter(
-        _network,
+        network,
         app=app,
         storage_uri=re.sub(r"^unix:", "redis+unix:", settings.redis_url) or "memory://",
         in_memory_fallback_enabled=bool(settings.redis_url),
@@ -105,7 +107,7 @@ def _limiter(app: Flask, settings: Settings) -> Limiter:
     )
 
 
-def _network() -> str:
+def network() -> str:
     """Rates count per network, not per address: an IPv6 visitor owns a /64 of addresses."""
     address = request.remote_addr or "unknown"
     return ":".join(address.split(":")[:4]) if ":" in address else address

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
-from sqlmodel import select
 
+from challenge.access.tokens import Scope, find_token
 from challenge.audit import audit
 from challenge.errors import BadInput
-from challenge.models import ApiToken
 from challenge.stats.filter import read
 from challenge.stats.funnel import funnel
 from challenge.web import service
@@ -41,8 +39,8 @@ def sign_up() -> Any:
 
 @room.get("/api/v1/stats")
 def stats() -> Any:
-    if refused := _refused():
-        return refused
+    if answer := refused(Scope.read):
+        return answer
     found = service()
     with found.database.read() as session:
         numbers = funnel(session, found.challenge.slug, found.challenge.length, found.clock.now(), read(request.args))
@@ -51,24 +49,21 @@ def stats() -> Any:
 
 @room.get("/api/v1/audit")
 def accounts() -> Any:
-    if refused := _refused():
-        return refused
+    if answer := refused(Scope.read):
+        return answer
     found = service()
     with found.database.read() as session:
         return jsonify(audit(session, found.challenge, found.settings, found.clock.now()).to_dict())
 
 
-def token_hash(token: str) -> str:
-    """What is kept of a bearer token; it has 256 bits of chance, so a fast hash is enough."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _refused() -> Response | None:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token:
-        with service().database.read() as session:
-            if session.exec(select(ApiToken.id).where(ApiToken.token_hash == token_hash(token.strip()))).first():
-                return None
+def refused(scope: Scope) -> Response | None:
+    """The answer to whoever has no bearer token of this scope; None for whoever has."""
+    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+    token = find_token(service().database, value.strip()) if scheme.lower() == "bearer" and value else None
+    if token is not None and token.scope == scope:
+        return None
+    if token is not None:
+        return _error(f"This token may not do that; `challenge token add NAME --scope {scope}` makes one.", 403)
     response = _error("Send a bearer token; `challenge token add NAME` makes one.", 401)
     response.headers["WWW-Authenticate"] = "Bearer"
     return response

@@ -125,3 +125,21 @@ def test_it_makes_signing_keys_that_the_settings_take(tmp_path: Path) -> None:
     assert run(tmp_path, "preview", "welcome", **printed).returncode == 0
     assert (tmp_path / "keys" / "rs1.pem").stat().st_mode & 0o077 == 0
     assert run(tmp_path, "dkim", "new", str(tmp_path / "keys"), "--selector", "s1").returncode == 2
+
+
+def test_it_adds_lists_and_removes_users_and_tokens(tmp_path: Path) -> None:
+    assert run(tmp_path, "migrate").returncode == 0
+    assert run(tmp_path, "user", "add", "mara", given="long enough\n").returncode == 0
+    assert run(tmp_path, "user", "add", "vic", "--role", "viewer", given="long enough\n").returncode == 0
+    users = json.loads(run(tmp_path, "user", "list", "--json").stdout)
+    assert [(user["name"], user["role"]) for user in users] == [("mara", "owner"), ("vic", "viewer")]
+    last = run(tmp_path, "user", "remove", "mara")
+    assert (last.returncode, "only owner" in last.stderr) == (2, True)
+    assert run(tmp_path, "user", "remove", "vic").returncode == 0
+    value = run(tmp_path, "token", "add", "shop", "--scope", "conversions").stdout.strip()
+    listed = run(tmp_path, "token", "list", "--json").stdout
+    assert [(token["name"], token["scope"]) for token in json.loads(listed)] == [("shop", "conversions")]
+    assert len(value) > 40
+    assert value not in listed
+    assert run(tmp_path, "token", "remove", "shop").returncode == 0
+    assert run(tmp_path, "token", "remove", "shop").returncode == 2

@@ -12,6 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlmodel import func, select
 
+from challenge.access.users import add_user
 from challenge.clock import set_up
 from challenge.db import Database
 from challenge.models import Consent, Delivery, Enrollment, EnrollmentState, Event, EventKind, Subscriber
@@ -21,7 +22,6 @@ from challenge.rendering.links import Address, Link
 from challenge.settings import Settings, read_settings
 from challenge.tokens import Purpose
 from challenge.web import create_app
-from challenge.web.dashboard import add_user
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 BROWSER = {"User-Agent": "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/131.0 Safari/537.36"}
