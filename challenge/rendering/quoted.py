@@ -1,7 +1,8 @@
 """How does text become quoted-printable with holes? Everything that is equal for many people is encoded once.
 
 A hole stands on a line of its own between two soft line breaks, so what fills it needs no new wrapping of 30 KB.
-Dots at a line's start and everything outside printable ASCII are encoded: the body needs no dot-stuffing.
+Dots at a line's start, everything outside printable ASCII, blanks at a line's end and blanks behind blanks are encoded:
+the body needs no dot-stuffing, and it is its own relaxed form (RFC 6376 3.4.4), so DKIM hashes it as it is.
 """
 
 from __future__ import annotations
@@ -23,12 +24,30 @@ class Holed:
     holes: tuple[str, ...]
 
     def fill(self, values: Mapping[str, bytes]) -> bytes:
-        """The whole text; each value is encoded and ends with a soft line break."""
-        out = [self.pieces[0]]
-        for hole, piece in zip(self.holes, self.pieces[1:], strict=True):
-            out.append(values[hole])
-            out.append(piece)
+        """The whole text; values are put in as they are (a body's: encoded, with a soft line break at the end)."""
+        out = [b""] * (2 * len(self.holes) + 1)
+        out[::2] = self.pieces
+        out[1::2] = [values[hole] for hole in self.holes]
         return b"".join(out)
+
+
+def joined(*texts: Holed | bytes) -> Holed:
+    """One text of several."""
+    pieces: list[bytes] = [b""]
+    holes: list[str] = []
+    for text in texts:
+        first, *rest = (text,) if isinstance(text, bytes) else text.pieces
+        pieces[-1] += first
+        pieces += rest
+        holes += () if isinstance(text, bytes) else text.holes
+    return Holed(tuple(pieces), tuple(holes))
+
+
+def cut(text: bytes, marks: Mapping[str, str]) -> Holed:
+    """`text` as it is, with a hole wherever a mark stands."""
+    names = {mark.encode(): name for name, mark in marks.items()}
+    parts = re.split(b"(" + b"|".join(map(re.escape, names)) + b")", text)
+    return Holed(tuple(parts[::2]), tuple(names[mark] for mark in parts[1::2]))
 
 
 def holed(text: str, marks: Mapping[str, str]) -> Holed:
@@ -59,7 +78,7 @@ def _line(raw: bytes) -> bytes:
     for index, byte in enumerate(raw):
         piece = _ENCODED[byte]
         at_end = index == len(raw) - 1
-        if (length == 0 and byte == 0x2E) or (at_end and byte in b" \t"):
+        if (length == 0 and byte == 0x2E) or (byte == 0x20 and (at_end or raw[index - 1 : index] == b" ")):
             piece = b"=%02X" % byte
         if length + len(piece) > LINE - 1:
             out.append(b"".join(line) + b"=\r\n")

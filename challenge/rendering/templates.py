@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import html
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from challenge.rendering.quoted import Holed, holed, quoted
 _HERE = Path(__file__).parent.parent
 FOLDERS = next((path for path in (_HERE.parent / "templates" / "emails", _HERE / "_emails") if path.is_dir()), _HERE)
 _NAME_TEXT, _NAME_HTML = "name_text", "name_html"
+_INDENT = re.compile(r"\n[ \t]+")  # in HTML it says nothing, and every blank of it would be encoded
 _OTHER = ("confirm", "unsubscribe", "open")
 
 
@@ -103,7 +105,7 @@ class Templates:
         subject = " ".join(plain.get_template(f"{folder}/subject.txt").render(values).split())
         text = plain.get_template(f"{folder}/body.txt").render(values | {"name": _mark(_NAME_TEXT)})
         page = rich.get_template(f"{folder}/body.html").render(values | {"name": _mark(_NAME_HTML), "subject": subject})
-        return subject, text.strip() + "\n", self._inliner.inline(page).strip() + "\n"
+        return subject, text.strip() + "\n", _INDENT.sub("\n", self._inliner.inline(page)).strip() + "\n"
 
     def _values(self, content: Content, language: Language) -> dict[str, object]:
         challenge = language.challenge
@@ -135,31 +137,19 @@ class Templates:
         }
 
 
-def fill(prepared: Prepared, content: Content, name: str, links: Links, to: Address) -> tuple[bytes, bytes]:
-    """(text, HTML) as quoted-printable for one person."""
-    values = _Values(name, links, to, prepared.language, tracking=content.tracking)
-    return prepared.text.fill(values), prepared.html.fill(values)
+def encoded(
+    holes: Iterable[str], content: Content, language: Language, name: str, links: Links, to: Address
+) -> dict[str, bytes]:
+    """What fills these holes for one person, as quoted-printable."""
+    return {hole: _encoded(hole, name, links, to, language, tracking=content.tracking) for hole in holes}
 
 
-class _Values(Mapping[str, bytes]):
-    """Encodes a hole's value when a piece asks for it: a mail uses only some of the holes."""
-
-    def __init__(self, name: str, links: Links, to: Address, language: Language, *, tracking: bool) -> None:
-        self._name, self._links, self._to, self._tracking = name, links, to, tracking
-        self._language = language
-
-    def __getitem__(self, hole: str) -> bytes:
-        if hole == _NAME_TEXT:
-            return _name_bytes(self._language.isolated(self._name))
-        if hole == _NAME_HTML:
-            return _name_bytes(html.escape(self._name))
-        return _wrapped(_value(hole, self._name, self._links, self._to, tracking=self._tracking))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_marks())
-
-    def __len__(self) -> int:
-        return len(_marks())
+def _encoded(hole: str, name: str, links: Links, to: Address, language: Language, *, tracking: bool) -> bytes:
+    if hole == _NAME_TEXT:
+        return _name_bytes(language.isolated(name))
+    if hole == _NAME_HTML:
+        return _name_bytes(html.escape(name))
+    return _wrapped(_value(hole, name, links, to, tracking=tracking))
 
 
 @lru_cache(maxsize=4096)
@@ -169,7 +159,7 @@ def _name_bytes(name: str) -> bytes:
 
 def _wrapped(url: str) -> bytes:
     """A URL holds no character that needs encoding but `=`; it may need more than one line."""
-    if len(url) < 75 and "=" not in url:
+    if len(url) < 75 and "=" not in url and url.isascii() and url.isprintable():
         return url.encode("ascii") + b"=\r\n"
     return quoted(url) + b"=\r\n"
 
