@@ -17,7 +17,8 @@ class ReportKind(StrEnum):
 
 
 class Hardness(StrEnum):
-    """`hard`: this address will not work again. `soft`: it may. `none`: says nothing about the address."""
+    """`hard`: this address will not work again. `soft`: it may; that goes for every delay and every bounce with another reason
+    than a dead address. `none`: nothing was to be delivered (complaints, replies)."""
 
     hard = "hard"
     soft = "soft"

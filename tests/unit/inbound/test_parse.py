@@ -1,0 +1,136 @@
+"""Parsing what comes back: each mail in `mails/` was written for this test after the form its server is known for."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from challenge.inbound.parse import parse, understood
+from challenge.inbound.report import Hardness, ReportKind
+
+MAILS = Path(__file__).parent / "mails"
+ANN = "ann@example.org"
+
+SAYS = {
+    "postfix": [("ann@spam.example", "bounce", "user_unknown", "hard", "5.1.1")],
+    "postfix-policy": [(ANN, "bounce", "reputation", "soft", "5.1.1")],
+    "sendmail": [(ANN, "bounce", "mailbox_full", "soft", "5.2.2")],
+    "qmail-two": [
+        (ANN, "bounce", "user_unknown", "hard", "5.1.1"),
+        ("bea@example.com", "bounce", "network", "soft", "4.4.1"),
+    ],
+    "exim": [(ANN, "bounce", "inactive", "hard", "5.2.1")],
+    "exim-delay": [(ANN, "delayed", "network", "soft", "")],
+    "exchange": [("ann@corp.example", "bounce", "user_unknown", "hard", "5.1.1")],
+    "domino": [("ann@notes.example", "bounce", "user_unknown", "hard", "")],
+    "groupwise": [("ann@gw.example", "bounce", "mailbox_full", "soft", "")],
+    "gmail": [(ANN, "bounce", "user_unknown", "hard", "4.4.1")],
+    "german": [("ann@post.example", "bounce", "user_unknown", "hard", "")],
+    "japanese": [("ann@docomo.example", "bounce", "user_unknown", "hard", "")],
+    "no-mime": [(ANN, "bounce", "user_unknown", "hard", "")],
+    "wrong-boundary": [(ANN, "bounce", "mailbox_full", "soft", "5.2.2")],
+    "arf": [(ANN, "complaint", "spam", "none", "")],
+    "arf-not-spam": [("", "other", "unknown", "none", "")],
+    "vacation": [(ANN, "auto_reply", "vacation", "none", "")],
+    "vacation-exchange": [(ANN, "auto_reply", "vacation", "none", "")],
+    "prove-you-are-human": [("ann@protected.example", "auto_reply", "challenge_response", "none", "")],
+    "delivered": [(ANN, "other", "unknown", "none", "2.0.0")],
+    "receipt": [("", "other", "unknown", "none", "")],
+    "person-quotes-a-bounce": [],
+    "person-forwards-a-bounce": [],
+    "person": [],
+    "newsletter": [],
+    "invoice": [],
+}
+
+
+def test_every_mail_here_is_expected_to_say_something() -> None:
+    assert {path.stem for path in MAILS.glob("*.eml")} == set(SAYS)
+
+
+@pytest.mark.parametrize("name", sorted(SAYS))
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
+def test_it_says_who_what_and_why(name: str, ending: bytes) -> None:
+    reports = parse((MAILS / f"{name}.eml").read_bytes().replace(b"\n", ending))
+    assert [(one.recipient, one.kind, one.reason, one.hardness, one.status) for one in reports] == SAYS[name]
+    assert all(len(one.evidence) <= 500 for one in reports)
+
+
+def test_a_damaged_mail_never_raises_and_never_becomes_a_bounce() -> None:
+    dice = random.Random(4)
+    for path in MAILS.glob("*.eml"):
+        whole = path.read_bytes()
+        for _ in range(40):
+            damaged = bytearray(whole[: dice.randrange(len(whole))])
+            for _ in range(dice.randrange(8)):
+                if damaged:
+                    damaged[dice.randrange(len(damaged))] = dice.randrange(256)
+            for report in understood(bytes(damaged)):
+                assert SAYS[path.stem] or report.hardness is not Hardness.hard
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=60),
+            st.sampled_from(
+                [
+                    b"\n",
+                    b"\r\n",
+                    b"\n\n",
+                    b"--b\n",
+                    b"--b--\n",
+                    b"Content-Type: multipart/report; boundary=b\n",
+                    b"Content-Type: message/delivery-status\n",
+                    b"Content-Type: text/html; charset=punycode\n",
+                    b"Content-Type: message/rfc822\n",
+                    b"Content-Transfer-Encoding: base64\n",
+                    b"Content-Transfer-Encoding: quoted-printable\n",
+                    b"From: MAILER-DAEMON@x.example\n",
+                    b"Subject: =?utf-8?b?\xff?= =?x?q?=0d=0a?=\n",
+                    b"Final-Recipient: rfc822; ",
+                    b"Status: 5.1.1\n",
+                    b"Action: failed\n",
+                    b"Feedback-Type: abuse\n",
+                    b"user unknown <a@b.example>\n",
+                ]
+            ),
+        ),
+        max_size=30,
+    )
+)
+def test_whatever_the_bytes_it_never_raises(pieces: list[bytes]) -> None:
+    for report in understood(b"".join(pieces)):
+        assert report.kind in ReportKind
+        assert report.hardness in Hardness
+        assert "\n" not in report.recipient
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        b"From: MAILER-DAEMON@x\nSubject: failure\n\n" + b"a@" * 200_000,
+        b"From: MAILER-DAEMON@x\nContent-Type: text/html\n\n" + b"<style" * 100_000,
+        b"From: MAILER-DAEMON@x\n\n" + b"user " * 100_000,
+        b"From: MAILER-DAEMON@x\n\n" + b"-" * 300_000,
+        b"From: MAILER-DAEMON@x\n\n" + b"your message " * 20_000,
+        b"From: MAILER-DAEMON@x\n\n" + b"<<< 550 \n" * 30_000,
+        b"From: MAILER-DAEMON@x\n\n" + b"=?utf-8?q?" * 30_000,
+        b"Subject: " + b"=?utf-8?q?a?= " * 60_000 + b"\n\n",
+        b"From: MAILER-DAEMON@x\n\n" + b"a.b-c" * 60_000 + b"@",
+        b"From: MAILER-DAEMON@x\n\n" + b" \n" * 200_000,
+        b"From: MAILER-DAEMON@x\n\n" + b"reason: x\n     y" * 20_000,
+        b"Content-Type: multipart/report; boundary=b\n\n" + b"--b\n" * 200_000,
+        b"Content-Type: multipart/mixed; boundary=b\n\n--b\n" * 3_000,
+    ],
+)
+def test_a_hostile_mail_costs_little(hostile: bytes) -> None:
+    started = time.process_time()
+    understood(hostile)
+    assert time.process_time() - started < 1.5
