@@ -121,7 +121,8 @@ def test_it_never_lets_a_name_reach_a_header(name: str) -> None:
     assert max(map(len, body.split(b"\r\n"))) <= 76
     text, _ = parts(data)
     if name.isprintable() and name.strip():
-        assert f"Good morning, {name}. Today" in text
+        told, plain = (re.sub("[\u2066-\u2069]", "", one) for one in (text, name))  # marks of the writing direction
+        assert f"Good morning, {plain}. Today" in told
 
 
 @given(st.text(max_size=200))
