@@ -53,13 +53,16 @@ def complete(
     return True
 
 
-def undo(session: Session, enrollment_id: int, day: int, days: int, now: datetime) -> str:
-    """Takes back what was said last about the day: `completed`, `rested` or nothing (an empty word)."""
+def undo(session: Session, enrollment_id: int, day: int, days: int, now: datetime, *, of: str = "") -> str:
+    """Takes back what was said last about the day: `completed`, `rested` or nothing (an empty word).
+
+    `of` names the one that the button was about: a second press must not take back the other as well.
+    """
     enrollment, _ = lock(session, enrollment_id)
-    if day in done_days(session, enrollment_id):
+    if of != "rested" and day in done_days(session, enrollment_id):
         append(session, enrollment, EventKind.undone, now, day=day, detail={"of": "completed"})
         return "completed"
-    if rests_tomorrow(session, enrollment, days, now):
+    if of != "completed" and rests_tomorrow(session, enrollment, days, now):
         append(session, enrollment, EventKind.undone, now, day=day, detail={"of": "rested"})
         return "rested"
     return ""

@@ -51,7 +51,7 @@ def service() -> Service:
 
 def create_app(settings: Settings, challenge: Challenge) -> Flask:
     """The whole web side. The database must be migrated."""
-    from challenge.web import api, dashboard, health, participant, public, speaking, track
+    from challenge.web import api, dashboard, day, health, mine, participant, preferences, public, speaking, track
 
     database = Database(settings.database)
     with database.write() as session:
@@ -78,8 +78,8 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
     )
     csrf.init_app(app)
     limiter = _limiter(app, settings)
-    for room in (public.room, participant.room, track.room, dashboard.room, api.room, health.room):
-        app.register_blueprint(room)
+    for door in (public, participant, day, preferences, mine, track, dashboard, api, health):
+        app.register_blueprint(door.room)
     public.limit(app, limiter, settings)
     if settings.uses_inbox and not settings.is_production:
         _add_inbox(app, settings.data_dir)

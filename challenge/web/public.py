@@ -9,14 +9,16 @@ from flask import Blueprint, Flask, Response, abort, redirect, render_template, 
 from flask_limiter import Limiter
 
 from challenge.errors import BadInput
+from challenge.i18n import N_
 from challenge.journey import FIRST_HOUR, LAST_HOUR
 from challenge.programme.definition import picture_path
 from challenge.programme.exercises import Goal, Position, find
 from challenge.settings import Settings
-from challenge.signup import DEFAULT_HOUR, DEFAULT_ZONE, read, register, zones
+from challenge.signup import DEFAULT_HOUR, DEFAULT_ZONE, read, register
 from challenge.tokens import Tokens
 from challenge.web import service
-from challenge.web.speaking import asked, challenge, language
+from challenge.web.page import labelled, zone_options
+from challenge.web.speaking import asked, challenge, language, say
 
 room = Blueprint("public", __name__)
 _KEPT = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "form_variant")
@@ -67,14 +69,21 @@ def exercises() -> str:
     """The exercise index; an unknown word finds nothing rather than everything."""
     wished = {name: request.args.get(name, "")[:60] for name in ("position", "goal", "symptom", "muscle")}
     all_of_them = challenge().exercises.values()
-    choices = {
-        "symptom": sorted({word for exercise in all_of_them for word in exercise.symptoms}),
-        "muscle": sorted({word for exercise in all_of_them for word in exercise.muscles}),
-    }
     found = find(challenge(), **{name: word or None for name, word in wished.items()})
     return render_template(
-        "exercises.html", found=found, asked=wished, choices=choices, positions=list(Position), goals=list(Goal)
+        "exercises.html",
+        found=[(exercise, exercise.move_for(wished["position"])) for exercise in found],
+        asked=wished,
+        asked_for=any(wished.values()),
+        symptoms=_words(N_("Anything"), {word for exercise in all_of_them for word in exercise.symptoms}),
+        muscles=_words(N_("Any"), {word for exercise in all_of_them for word in exercise.muscles}),
+        positions=labelled(Position, N_("Any way")),
+        goals=labelled(Goal, N_("Anything")),
     )
+
+
+def _words(any_of_them: str, words: set[str]) -> list[tuple[str, str]]:
+    return [("", say(any_of_them)), *((word, word.capitalize()) for word in sorted(words))]
 
 
 @room.get("/pictures/<edition>/<file>")
@@ -108,13 +117,13 @@ def _form(fields: dict[str, Any], error: BadInput | None) -> str:
         kept={name: value for name, value in kept.items() if value},
         shown=f"{now}.{service().tokens.tag(f'shown:{now}')}",
         honeypot=HONEYPOT,
-        zones=zones(),
+        zones=zone_options(),
         zone=fields.get("timezone") or DEFAULT_ZONE,
         hours=[(hour, language().hour(hour)) for hour in range(FIRST_HOUR, LAST_HOUR + 1)],
         hour=str(fields.get("hour") or DEFAULT_HOUR),
-        positions=list(Position),
+        positions=labelled(Position),
         position=fields.get("position") or Position.seated,
-        goals=list(Goal),
+        goals=labelled(Goal, N_("A bit of all")),
     )
 
 

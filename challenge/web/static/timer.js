@@ -1,28 +1,62 @@
-// A big, quiet timer and a counter. Without script the text of the exercise says the same.
+// A big, quiet pacer: a timer for moves that are held, a counter for the others. One button does all of it, so that a
+// key, a switch or a voice can. No sound, nothing moves but the number. Without script the text of the move says the same.
 (() => {
-  const button = (words) => Object.assign(document.createElement("button"), { type: "button", className: "second", textContent: words });
-  for (const box of document.querySelectorAll(".timer")) {
-    const seconds = Number(box.dataset.seconds);
-    const out = document.createElement("output");
-    const start = button(`Start ${seconds} seconds: ${box.dataset.name}`);
-    let left = 0, ticking = null;
-    const stop = (words) => { clearInterval(ticking); ticking = null; out.textContent = words; start.textContent = `Start ${seconds} seconds: ${box.dataset.name}`; };
-    start.addEventListener("click", () => {
-      if (ticking) return stop("Stopped");
-      left = seconds; out.textContent = `${left}`; start.textContent = "Stop the timer";
-      ticking = setInterval(() => { left -= 1; if (left <= 0) stop("Done. Let go slowly."); else out.textContent = `${left}`; }, 1000);
-    });
-    box.append(out, start);
+  const words = document.getElementById("pacer-words").dataset;
+  const make = (tag, fields) => Object.assign(document.createElement(tag), fields);
+  const of = (n, all) => words.of.replace("{n}", n).replace("{all}", all);
+
+  function face(box) {
+    const shown = make("div", { className: "face" });
+    const figure = make("span", { className: "figure" }), word = make("span", { className: "word" });
+    figure.setAttribute("aria-hidden", "true"); // a reader hears the words, not each second
+    word.setAttribute("role", "status");
+    shown.append(figure, word);
+    box.append(shown);
+    return { figure, word };
   }
-  for (const box of document.querySelectorAll(".counter")) {
-    const times = Number(box.dataset.times);
-    const out = document.createElement("output");
-    const one = button(`Count one: ${box.dataset.name}`), again = button("Start at 0 again");
+
+  function timer(box, name, hold, rest, times) {
+    const { figure, word } = face(box);
+    const go = make("button", { type: "button", className: "second" });
+    let round = 0, phase = "", until = 0, ticking = 0;
+    const label = (action) => { go.textContent = `${action}: ${name}`; };
+    const idle = (number, said) => { clearInterval(ticking); ticking = 0; round = 0; figure.textContent = number; word.textContent = said; label(words.start); };
+    const enter = (next, seconds, said) => { phase = next; until = Date.now() + seconds * 1000; word.textContent = said; tick(); };
+    function tick() {
+      const left = Math.ceil((until - Date.now()) / 1000);
+      if (left > 0) figure.textContent = left;
+      else if (phase !== "hold") { round += 1; enter("hold", hold, `${words.hold} ${of(round, times)}`); }
+      else if (round >= times) idle("0", words.done);
+      else enter("rest", rest, words.rest);
+    }
+    go.addEventListener("click", () => {
+      if (ticking) return idle(hold, words.stopped);
+      label(words.stop);
+      ticking = setInterval(tick, 200);
+      enter("ready", 3, words.ready);
+    });
+    idle(hold, words.seconds);
+    box.append(go);
+  }
+
+  function counter(box, name, times) {
+    const { figure, word } = face(box);
+    const one = make("button", { type: "button", className: "second", textContent: `${words.one}: ${name}` });
+    const again = make("button", { type: "button", className: "second", textContent: words.again });
+    again.setAttribute("aria-label", `${words.again}: ${name}`);
     let count = 0;
-    const show = () => { out.textContent = count >= times ? `${count} of ${times}. That is enough.` : `${count} of ${times}`; };
+    const show = () => { figure.textContent = count; word.textContent = of(count, times) + (count < times ? "" : `. ${words.enough}`); };
     one.addEventListener("click", () => { count += 1; show(); });
     again.addEventListener("click", () => { count = 0; show(); });
-    const row = Object.assign(document.createElement("div"), { className: "row" });
-    row.append(one, again); show(); box.append(out, row);
+    const row = make("div", { className: "row" });
+    row.append(one, again);
+    show();
+    box.append(row);
+  }
+
+  for (const box of document.querySelectorAll(".pacer")) {
+    const { name, hold, rest, times, sets } = box.dataset;
+    if (Number(hold)) timer(box, name, Number(hold), Number(rest), Number(times));
+    else counter(box, name, Number(times) * Number(sets));
   }
 })();

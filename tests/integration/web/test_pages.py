@@ -57,10 +57,13 @@ class Site:
     def path(self, url: str) -> str:
         return url.removeprefix(self.links.base_url)
 
-    def press(self, page: str, action: str = "", **fields: str) -> Any:
-        nonce = re.search(rb'name="nonce" value="([^"]+)"', self.client.get(page).data)
+    def press(self, page: str, action: str = "", *, after_seconds: float = 3, **fields: Any) -> Any:
+        """Loads a page, looks at it for a while, and presses its button."""
+        nonce = re.search(rb'name="nonce" value="(\d+)\.[^"]+"', self.client.get(page).data)
         assert nonce is not None
-        return self.client.post(action or page, data={"nonce": nonce[1].decode(), **fields})
+        at = int(nonce[1]) - int(after_seconds * 1000)
+        tag = self.app.extensions["challenge"].tokens.tag(f"nonce:{page.rpartition('/')[2]}:{at}")
+        return self.client.post(action or page, data={"nonce": f"{at}.{tag}", **fields})
 
     def events(self, kind: EventKind) -> int:
         with self.database.read() as session:
@@ -178,6 +181,32 @@ def test_it_counts_a_double_tap_once_and_undoes_it(site: Site) -> None:
     assert site.events(EventKind.completed) == 2
 
 
+def test_it_takes_a_second_tap_for_a_trembling_hand(site: Site) -> None:
+    to = site.person()
+    page, choices = site.links.day_path(to, 1), site.links.preferences_path(to)
+    site.press(page, f"{page}/complete")
+    assert b"two taps" in site.press(page, f"{page}/undo", after_seconds=1).data
+    assert site.events(EventKind.undone) == 0
+    site.press(choices, do="pause")
+    assert b"two taps" in site.press(choices, do="resume", after_seconds=1).data
+    assert site.enrollment().state is EnrollmentState.paused
+    assert b"cannot bring them back" in site.press(choices, do="erase", really="yes", after_seconds=1).data
+    assert site.count(Subscriber) == 1
+
+
+def test_it_catches_up_on_earlier_days_and_takes_them_back_together(site: Site) -> None:
+    to = site.person()
+    page = site.links.day_path(to, 3)
+    assert b"2 of 5 done" in site.press(page, f"{page}/complete", day=["1", "2"]).data
+    site.press(page, f"{page}/complete", day=["1", "2"])
+    assert site.events(EventKind.completed) == 2
+    site.press(page, f"{page}/undo", day=["1", "2"], of="completed")
+    assert site.events(EventKind.undone) == 2
+    for wrong in ("0", "6", "x", "-1", "²"):
+        assert site.press(page, f"{page}/complete", day=[wrong]).status_code == 422
+    assert site.events(EventKind.completed) == 2
+
+
 def test_it_changes_nothing_on_get_or_without_the_nonce(site: Site) -> None:
     to = site.person()
     before = site.count(Event)
@@ -220,7 +249,7 @@ def test_it_keeps_preferences_and_shows_and_erases_data(site: Site) -> None:
     to = site.person()
     page = site.links.preferences_path(to)
     assert (
-        b"Saved"
+        b"are saved"
         in site.press(page, hour="19", timezone="Asia/Tokyo", position="lying", pace="weekdays", tracking="off").data
     )
     assert (site.enrollment().position, site.enrollment().pace) == ("lying", "weekdays")
@@ -230,7 +259,7 @@ def test_it_keeps_preferences_and_shows_and_erases_data(site: Site) -> None:
     site.press(page, do="resume")
     assert site.enrollment().state is EnrollmentState.active
     assert site.client.get(f"{page}/my-data").json["person"]["timezone"] == "Asia/Tokyo"  # type: ignore[index]
-    assert b"cannot be taken back" in site.press(page, do="erase").data
+    assert b"cannot bring them back" in site.press(page, do="erase").data
     assert site.count(Subscriber) == 1
     site.press(page, do="erase", really="yes")
     assert (site.count(Subscriber), site.count(Event), site.count(Delivery)) == (0, 0, 0)

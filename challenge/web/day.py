@@ -1,0 +1,142 @@
+"""What does the person do today? The page behind each day's mail, its buttons, and the same day on paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, render_template, request
+
+from challenge import participation as acts
+from challenge.errors import BadInput
+from challenge.events import done_days
+from challenge.models import EnrollmentState
+from challenge.plan import current_plan
+from challenge.programme.exercises import Position
+from challenge.web import service
+from challenge.web.page import is_double_tap, nonce, person, preferences_path, read_day, was_shown
+from challenge.web.speaking import challenge, language, say
+
+room = Blueprint("day", __name__)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the last button did: a word for the page, and the earlier days it was about."""
+
+    word: str = ""
+    days: tuple[int, ...] = ()
+
+
+@room.get("/day/<token>")
+def show(token: str) -> str:
+    return _page(token, Said())
+
+
+@room.post("/day/<token>/complete")
+def complete(token: str) -> str:
+    """The day is done; with `day` fields, the earlier days that were done without saying so."""
+    enrollment_id, number = read_day(token)
+    if not was_shown(token):
+        return _page(token, Said())
+    days = _days() or (number,)
+    with service().database.write() as session:
+        for day in days:
+            acts.complete(session, enrollment_id, day, service().clock.now())
+    return _page(token, Said("completed", tuple(day for day in days if day != number)))
+
+
+@room.post("/day/<token>/undo")
+def undo(token: str) -> str:
+    """Takes back what the pressed button names: the days, or the rest."""
+    enrollment_id, number = read_day(token)
+    if not was_shown(token):
+        return _page(token, Said())
+    if is_double_tap(token):
+        return _page(token, Said("too quick", _days()))
+    days, of = _days() or (number,), request.form.get("of", "")
+    undone = ""
+    with service().database.write() as session:
+        for day in days:
+            undone = acts.undo(session, enrollment_id, day, service().challenge.length, service().clock.now(), of=of)
+    return _page(token, Said("undone" if undone else ""))
+
+
+@room.post("/day/<token>/rest")
+def rest(token: str) -> str:
+    enrollment_id, number = read_day(token)
+    if not was_shown(token):
+        return _page(token, Said())
+    with service().database.write() as session:
+        acts.rest(session, enrollment_id, number, service().challenge.length, service().clock.now())
+    return _page(token, Said("rested"))
+
+
+@room.post("/day/<token>/position")
+def switch_position(token: str) -> str:
+    """Seated, standing or lying from now on, chosen on the day's page."""
+    enrollment_id, _ = read_day(token)
+    if not was_shown(token):
+        return _page(token, Said())
+    position = request.form.get("position", "")
+    if position not in list(Position):
+        raise BadInput("position", "Please choose one of: %(options)s.", options=", ".join(Position))
+    with service().database.write() as session:
+        acts.change(session, enrollment_id, acts.Wishes(position=position), service().clock.now())
+    return _page(token, Said("switched"))
+
+
+@room.get("/day/<token>/sheet")
+def sheet(token: str) -> str:
+    """The day on one page of paper."""
+    enrollment_id, number = read_day(token)
+    with service().database.read() as session:
+        enrollment, _ = person(session, enrollment_id)
+    today = challenge().day(number)
+    pairs = today.exercises_for(enrollment.position, enrollment.goal or None)
+    return render_template("sheet.html", day=today, pairs=pairs, token=token)
+
+
+def _page(token: str, said: Said) -> str:
+    enrollment_id, number = read_day(token)
+    found = service()
+    with found.database.read() as session:
+        enrollment, subscriber = person(session, enrollment_id)
+        done = done_days(session, enrollment_id)
+        out = acts.opened_days(session, enrollment_id)
+        upcoming = current_plan(session, enrollment, found.challenge.length, found.clock.now()).upcoming
+    today = challenge().day(number)
+    next_day = next((owed for owed in upcoming if owed.mail in ("day", "finish")), None)
+    return render_template(
+        "day.html",
+        token=token,
+        nonce=nonce(token),
+        day=today,
+        pairs=today.exercises_for(enrollment.position, enrollment.goal or None),
+        done=sorted(done),
+        is_done=number in done,
+        is_latest=number == max(out, default=number),
+        rests=bool(upcoming) and upcoming[0].mail == "rest",
+        said=said,
+        earlier=[day for day in out if day < number and day not in done],
+        next_words=_when(next_day.due_at, subscriber.timezone) if next_day else "",
+        position=Position(enrollment.position),
+        pending=enrollment.state is EnrollmentState.pending,
+        stopped=enrollment.state is EnrollmentState.stopped,
+        preferences=preferences_path(enrollment_id),
+        progress=[(n, n in done, n == number) for n in range(1, found.challenge.length + 1)],
+    )
+
+
+def _when(at: datetime, timezone: str) -> str:
+    local = at.astimezone(ZoneInfo(timezone))
+    words = say("%(weekday)s at %(hour)s")
+    return words % {"weekday": language().weekday(at, timezone), "hour": language().hour(local.hour)}
+
+
+def _days() -> tuple[int, ...]:
+    """The days that the form names. Raises BadInput for one the challenge does not have."""
+    given: list[Any] = request.form.getlist("day")
+    return tuple(acts.require_day(service().challenge, int(day) if day.isdecimal() else 0) for day in given[:366])

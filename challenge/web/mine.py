@@ -1,0 +1,121 @@
+"""What belongs to the person? Their days and certificate, their calendar, their data, and the way to erase it all."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, Response, render_template, request
+from sqlmodel import Session, select
+
+from challenge import participation as acts
+from challenge.events import done_days, lock
+from challenge.journey import day_of
+from challenge.models import Consent, Enrollment, Subscriber
+from challenge.plan import current_plan
+from challenge.rendering.links import Address
+from challenge.tokens import Purpose
+from challenge.web import service
+from challenge.web.page import is_double_tap, nonce, person, preferences_path, read_one
+
+room = Blueprint("mine", __name__)
+
+
+@room.get("/certificate/<token>")
+def certificate(token: str) -> str:
+    """The days done, and once all are done a certificate to print."""
+    enrollment_id, _ = service().tokens.read(Purpose.day, token, 2)
+    with service().database.read() as session:
+        enrollment, subscriber = person(session, enrollment_id)
+        done = done_days(session, enrollment_id)
+        known = select(Consent.id).where(Consent.enrollment_id == enrollment_id, Consent.kind == "programme")
+        agreed = session.exec(known).first() is not None
+        out = acts.opened_days(session, enrollment_id)
+    links, to = service().composer.links, Address(enrollment_id, 0, "finish")
+    preferences = preferences_path(enrollment_id)
+    return render_template(
+        "certificate.html",
+        subscriber=subscriber,
+        done=sorted(done),
+        agreed=agreed,
+        days=[(number, links.day_path(to, number)) for number in sorted({*out, *done})],
+        today=service().clock.now().astimezone(ZoneInfo(subscriber.timezone)),
+        preferences=preferences,
+        nonce=nonce(preferences.rpartition("/")[2]),
+        enrollment=enrollment,
+    )
+
+
+@room.get("/calendar/<token>.ics")
+def calendar(token: str) -> Response:
+    """The mornings to come as a calendar; asked again, it shows what a rest or a pause has moved (RFC 5545)."""
+    enrollment_id = read_one(Purpose.calendar, token)
+    with service().database.read() as session:
+        enrollment, _ = person(session, enrollment_id)
+        response = Response(_ics(session, enrollment), mimetype="text/calendar")
+    response.headers["Content-Disposition"] = 'inline; filename="challenge.ics"'
+    return response
+
+
+@room.get("/preferences/<token>/data")
+def show_data(token: str) -> str:
+    """Everything that is kept about the person, to read."""
+    data, subscriber = _data(token)
+    return render_template("my_data.html", data=data, subscriber=subscriber, token=token)
+
+
+@room.get("/preferences/<token>/my-data")
+def my_data(token: str) -> Response:
+    """The same as a file that another program can read."""
+    data, _ = _data(token)
+    response = Response(json.dumps(data, indent=2, ensure_ascii=False, default=str), mimetype="application/json")
+    response.headers["Content-Disposition"] = 'attachment; filename="my-data.json"'
+    return response
+
+
+def erase(token: str, enrollment_id: int) -> str:
+    """Asks once more, for this cannot be undone; the second tap of a trembling hand is no answer."""
+    if request.form.get("really") != "yes" or is_double_tap(token):
+        return render_template("erase.html", token=token, nonce=nonce(token))
+    with service().database.write() as session:
+        enrollment, _ = lock(session, enrollment_id)
+        acts.erase(session, enrollment.subscriber_id)
+    return render_template("erased.html")
+
+
+def _data(token: str) -> tuple[dict[str, Any], Subscriber]:
+    with service().database.read() as session:
+        enrollment, subscriber = person(session, read_one(Purpose.preferences, token))
+        return acts.my_data(session, enrollment.subscriber_id), subscriber
+
+
+def _ics(session: Session, enrollment: Enrollment) -> str:
+    found = service()
+    now = found.clock.now()
+    mornings = {owed.key: owed.due_at for owed in current_plan(session, enrollment, found.challenge.length, now).all}
+    links, to = found.composer.links, Address(enrollment.id or 0, 0, "welcome")
+    rows = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Challenge//EN", "CALSCALE:GREGORIAN"]
+    for key, at in mornings.items():
+        number = day_of(key) if key.startswith("day-") else 0
+        if number:
+            rows += _vevent(enrollment.id or 0, number, at, now, f"{links.base_url}{links.day_path(to, number)}")
+    return "".join(f"{_folded(row)}\r\n" for row in [*rows, "END:VCALENDAR"])
+
+
+def _vevent(enrollment_id: int, number: int, at: datetime, now: datetime, url: str) -> list[str]:
+    return [
+        "BEGIN:VEVENT",
+        f"UID:day-{number}.{enrollment_id}@challenge",
+        f"DTSTAMP:{now:%Y%m%dT%H%M%SZ}",
+        f"DTSTART:{at:%Y%m%dT%H%M%SZ}",
+        "DURATION:PT15M",
+        f"SUMMARY:Day {number}",
+        f"URL:{url}",
+        "END:VEVENT",
+    ]
+
+
+def _folded(row: str) -> str:
+    return "\r\n ".join(row[start : start + 73] for start in range(0, len(row), 73))
