@@ -297,6 +297,15 @@ class InboundReport(SQLModel, table=True):
     recorded_at: datetime = Field(sa_type=UtcDateTime, index=True)
 
 
+class WebhookSeen(SQLModel, table=True):
+    """A webhook request that was taken, until it would be refused for its age alone. Real time."""
+
+    __tablename__ = "webhook_seen"
+
+    id: str = Field(primary_key=True, max_length=64)
+    forget_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
 class Worker(SQLModel, table=True):
     """A process that holds claims. `beat_at` is real time; a worker that does not beat is dead."""
 

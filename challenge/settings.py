@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from base64 import b64decode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parseaddr
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -25,6 +28,7 @@ from challenge.errors import SettingsError, UsageError
 PREFIX = "CHALLENGE_"
 _ALSO_BARE = {"database_url", "redis_url"}
 _MAY_BE_EMPTY = {"signup_rate"}
+_SECRET = {"webhook_mailgun_key", "webhook_postmark_secret"}
 _REQUIRED_IN_PRODUCTION = (
     "secret_key",
     "smtp_url",
@@ -95,6 +99,18 @@ class Settings(BaseModel):
     signup_rate: str = _about("20/minute", "sign-ups per network, e.g. `20/minute`; empty = no limit")
     signup_min_seconds: float = _about(2.0, "least seconds between showing the form and posting it", ge=0)
     trusted_proxies: int = _about(0, "reverse proxies in front of the web server that set X-Forwarded-For", ge=0, le=5)
+    webhook_ses_topics: str = _about("", "SNS topic ARNs whose SES notifications are taken, comma-separated")
+    webhook_sendgrid_key: str = _about("", "verification key of SendGrid's signed event webhook (base64)")
+    webhook_mailgun_key: str = _about("", "Mailgun's HTTP webhook signing key")
+    webhook_postmark_secret: str = _about(
+        "", "password of the basic authentication in Postmark's webhook address; Postmark signs nothing"
+    )
+    webhook_max_age: float = _about(
+        3600.0,
+        "seconds after signing that a webhook is taken; what was taken is remembered for so long",
+        ge=60,
+        le=86400,
+    )
     allow_unreviewed: bool = _about(False, "send day mails in production that no clinician has reviewed")
     clock_start: datetime | None = _about(None, "where a rehearsal's clock starts, e.g. `2027-03-01T06:00:00Z`")
     clock_speed: float = _about(1.0, "how many challenge seconds pass in a real one", gt=0, le=100_000)
@@ -149,6 +165,24 @@ class Settings(BaseModel):
         address = parseaddr(value)[1]
         if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", address) or not value.isprintable():
             raise ValueError("is not an address like Dr. Ada <ada@example.org>")
+        return value
+
+    @field_validator("webhook_ses_topics")
+    @classmethod
+    def _topics(cls, value: str) -> str:
+        for topic in filter(None, (part.strip() for part in value.split(","))):
+            if not re.fullmatch(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w.-]+", topic):
+                raise ValueError(f"{topic} is not like arn:aws:sns:us-east-1:123456789012:bounces")
+        return value
+
+    @field_validator("webhook_sendgrid_key")
+    @classmethod
+    def _public_key(cls, value: str) -> str:
+        try:
+            if not isinstance(load_der_public_key(b64decode(value, validate=True)), EllipticCurvePublicKey):
+                raise ValueError
+        except ValueError:
+            raise ValueError("is not the base64 verification key that SendGrid shows") from None
         return value
 
     @property
@@ -279,6 +313,8 @@ def _with_key(settings: Settings) -> Settings:
 
 def _mask(name: str, value: object) -> str:
     text = "" if value is None else str(value)
+    if name in _SECRET:
+        return "hidden" if text else ""
     if name == "secret_key":
         return f"{len(text.split(','))} key(s), hidden" if text else ""
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", text)

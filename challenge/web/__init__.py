@@ -51,7 +51,19 @@ def service() -> Service:
 
 def create_app(settings: Settings, challenge: Challenge) -> Flask:
     """The whole web side. The database must be migrated."""
-    from challenge.web import api, dashboard, day, health, mine, participant, preferences, public, speaking, track
+    from challenge.web import (
+        api,
+        dashboard,
+        day,
+        health,
+        mine,
+        participant,
+        preferences,
+        public,
+        speaking,
+        track,
+        webhooks,
+    )
 
     database = Database(settings.database)
     with database.write() as session:
@@ -78,7 +90,7 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
     )
     csrf.init_app(app)
     limiter = _limiter(app, settings)
-    for door in (public, participant, day, preferences, mine, track, dashboard, api, health):
+    for door in (public, participant, day, preferences, mine, track, dashboard, api, health, webhooks):
         app.register_blueprint(door.room)
     public.limit(app, limiter, settings)
     if settings.uses_inbox and not settings.is_production:
