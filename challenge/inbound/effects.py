@@ -38,6 +38,7 @@ _OUR_SIDE = frozenset(
         Reason.challenge_response,
     }
 )
+_REFUSED = frozenset({Reason.content, Reason.policy, Reason.reputation, Reason.authentication})
 log = logging.getLogger(__name__)
 
 
@@ -126,7 +127,7 @@ def _follow(
             return Effect.suppressed if email_key else Effect.noted
         case ReportKind.bounce, Hardness.soft if person and not is_ours:
             return Effect.suppressed if soft_bounce(session, person, delivery, why, now) else Effect.counted
-        case ReportKind.bounce, _ if is_ours and report.hardness is not Hardness.soft:
+        case ReportKind.bounce, _ if report.reason in _REFUSED:
             raise_alert(
                 session, "sender_refused", f"Receivers refuse us, not the people: {without_addresses(why)}"[:500]
             )

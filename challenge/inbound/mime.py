@@ -61,13 +61,14 @@ class Part:
 
     def text(self) -> str:
         """The body as a person would read it: transfer encoding, charset and markup undone."""
-        return _readable(self._bytes(), self.parameters.get("charset", ""), self.kind)
+        return _readable(self.decoded(), self.parameters.get("charset", ""), self.kind)
 
     def inner(self) -> Part:
         """What a message/rfc822 or text/rfc822-headers part carries."""
-        return read(self._bytes(), outer=False)
+        return read(self.decoded(), outer=False)
 
-    def _bytes(self) -> bytes:
+    def decoded(self) -> bytes:
+        """The body with its transfer encoding undone."""
         encoding = self.get("content-transfer-encoding").strip().lower()
         return _undone(self.body[:_LARGEST], encoding)
 
