@@ -33,7 +33,7 @@ def add_token(session: Session, name: str, scope: str = Scope.read, by: str = CO
         raise UsageError(f"A token's scope is one of: {', '.join(Scope)}.")
     if session.exec(select(ApiToken.id).where(ApiToken.name == name)).first() is not None:
         raise UsageError(f"There is a token {name} already. `challenge token remove {name}` ends it.")
-    value = f"challenge_{secrets.token_urlsafe(32)}"
+    value = secrets.token_urlsafe(32)
     session.add(ApiToken(name=name, token_hash=token_hash(value), scope=scope, made_by=by[:64], created_at=real_now()))
     write_down(session, by, "added a token", detail=f"{name}, {scope}")
     return value
