@@ -28,7 +28,7 @@ def hard_bounce(
     append(
         session, enrollment, EventKind.bounced, now, delivery=delivery, who="machine", reasons=why[:300], detail=_HARD
     )
-    _give_up(session, subscriber, "hard bounce", why, now)
+    give_up(session, subscriber, "hard bounce", why, now)
     return True
 
 
@@ -48,7 +48,7 @@ def soft_bounce(
     days = {at.date() for _, at in bounces} | {now.date()}
     if len(days) < SOFT_DAYS or is_suppressed(session, subscriber.email_key):
         return False
-    _give_up(session, subscriber, f"soft bounces on {len(days)} days", why, now)
+    give_up(session, subscriber, f"soft bounces on {len(days)} days", why, now)
     return True
 
 
@@ -61,7 +61,7 @@ def complaint(
     if session.exec(said.limit(1)).first() is not None and is_suppressed(session, subscriber.email_key):
         return False
     append(session, enrollment, EventKind.complained, now, delivery=delivery, reasons=why[:300])
-    _give_up(session, subscriber, "complaint", why, now)
+    give_up(session, subscriber, "complaint", why, now)
     return True
 
 
@@ -69,7 +69,9 @@ _HARD = {"hardness": "hard"}
 _SOFT = {"hardness": "soft"}
 
 
-def _give_up(session: Session, subscriber: Subscriber, reason: str, evidence: str, now: datetime) -> None:
+def give_up(
+    session: Session, subscriber: Subscriber, reason: str, evidence: str, now: datetime, *, who: str = "machine"
+) -> None:
     """Suppresses the address and ends every run of its owner; a claimed mail is taken out of its worker's hands."""
     suppress(session, subscriber.email_key, reason, evidence, now)
     mine = select(Enrollment.id).where(Enrollment.subscriber_id == subscriber.id).order_by(col(Enrollment.id))
@@ -78,7 +80,7 @@ def _give_up(session: Session, subscriber: Subscriber, reason: str, evidence: st
         cancel_open(session, number or 0, now, reason=reason, state=DeliveryState.suppressed)
         if enrollment.state is not EnrollmentState.stopped:
             enrollment.state = EnrollmentState.stopped
-            append(session, enrollment, EventKind.suppressed, now, who="machine", reasons=reason)
+            append(session, enrollment, EventKind.suppressed, now, who=who, reasons=reason)
 
 
 def _soft_bounces(session: Session, subscriber: Subscriber, now: datetime) -> list[tuple[int | None, datetime]]:

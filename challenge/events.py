@@ -32,6 +32,7 @@ _PLANNING = {
     EventKind.unsubscribed,
     EventKind.suppressed,
     EventKind.complained,
+    EventKind.resent,
 }
 _ADDRESS = re.compile(r"[^\s<>()\[\]:;,\"']+@[^\s<>()\[\]:;,\"']+")
 

@@ -10,6 +10,7 @@ an instant later, in an autumn fold the first of the two).
     missed (our fault)   the same mail the next morning
     paused, resumed      nothing; then the next mail the next morning
     changed              hour, zone or pace from the next mail on
+    resent               one more copy of a mail that fell due, beside the sequence: `resend:1:day-3`
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Rhythm:
 
 @dataclass(frozen=True)
 class Fact:
-    """One event, as far as planning cares. `day` for completed and undone, `key` for missed, `rhythm` for
+    """One event, as far as planning cares. `day` for completed and undone, `key` for missed and resent, `rhythm` for
     signed_up, confirmed and changed; `of` says what an `undone` undoes (nothing said: the
     completion), and that a sign-up was `imported`."""
 
@@ -160,6 +161,11 @@ def day_of(key: str) -> int:
     return int(name[4:]) if name.startswith("day-") else 0
 
 
+def is_copy(key: str) -> bool:
+    """Whether a mail is a copy that somebody asked for, such as `resend:1:day-3`."""
+    return key.startswith("resend:")
+
+
 def _mark_done(done: set[int], fact: Fact) -> None:
     if fact.kind == "completed":
         done.add(fact.day)
@@ -191,6 +197,8 @@ def _apply(walk: _Walk, fact: Fact) -> None:
             _resume(walk, fact.at)
         case "unsubscribed" | "suppressed" | "complained":
             walk.state = "stopped"
+        case "resent" if walk.state in ("pending", "active", "ended"):
+            _copy(walk, fact)
 
 
 def _sign_up(walk: _Walk, fact: Fact) -> None:
@@ -318,11 +326,23 @@ def _miss(walk: _Walk, fact: Fact) -> None:
     if index is None or walk.state not in ("active", "ended"):
         return
     missed_on = local_date(walk.rhythm, walk.owed[index].due_at)
-    del walk.owed[index:]  # nothing behind it had a row yet: the sequence waits for the open mail
-    walk.last_key, walk.last_at, walk.last_morning = walk.owed[-1].key, walk.owed[-1].due_at, missed_on
+    copies = [owed for owed in walk.owed[index:] if is_copy(owed.key)]
+    before = [owed for owed in walk.owed[:index] if not is_copy(owed.key)]
+    walk.owed[index:] = copies  # nothing else behind it had a row yet: the sequence waits for the open mail
+    walk.last_key, walk.last_at, walk.last_morning = before[-1].key, before[-1].due_at, missed_on
     walk.state = "active"
     still_morning = fact.at - MORNING_LASTS
     _aim(walk, fact.key, max(missed_on + _DAY, local_date(walk.rhythm, still_morning)), still_morning)
+
+
+def _copy(walk: _Walk, fact: Fact) -> None:
+    """A copy moves nothing: the sequence does not know of it. Only an answer to what was just pressed may wake anybody."""
+    original = next((owed for owed in walk.owed if owed.key == fact.key and not is_copy(owed.key)), None)
+    if original is None or (original.mail == "confirm" and walk.state != "pending"):
+        return
+    count = 1 + sum(is_copy(owed.key) and owed.key.split(":", 2)[2] == fact.key for owed in walk.owed)
+    due = fact.at if original.mail == "confirm" else next_waking(walk.rhythm.timezone, fact.at)
+    walk.owed.append(Owed(f"resend:{count}:{fact.key}", original.mail, due, is_daily=False))
 
 
 def _upcoming(walk: _Walk) -> tuple[Owed, ...]:

@@ -122,6 +122,7 @@ class EventKind(StrEnum):
     suppressed = "suppressed"
     joined = "joined"
     programme_consent = "programme_consent"
+    resent = "resent"
 
 
 class Subscriber(SQLModel, table=True):
@@ -207,6 +208,12 @@ class Delivery(SQLModel, table=True):
             "claimed_by",
             sqlite_where=text("state IN ('claimed', 'handed_over')"),
             postgresql_where=text("state IN ('claimed', 'handed_over')"),
+        ),
+        Index(
+            "ix_delivery_uncertain",
+            "id",
+            sqlite_where=text("state = 'uncertain'"),
+            postgresql_where=text("state = 'uncertain'"),
         ),
         Index(
             "uq_delivery_one_open_daily",

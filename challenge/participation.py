@@ -13,6 +13,7 @@ from sqlmodel import Session, col, delete, select, update
 
 from challenge.errors import BadInput
 from challenge.events import append, done_days, lock, rhythm_of
+from challenge.journey import day_of
 from challenge.models import (
     Consent,
     Delivery,
@@ -85,7 +86,7 @@ def rests_tomorrow(session: Session, enrollment: Enrollment, days: int, now: dat
     return bool(upcoming) and upcoming[0].mail == "rest"
 
 
-def pause(session: Session, enrollment_id: int, now: datetime) -> bool:
+def pause(session: Session, enrollment_id: int, now: datetime, *, who: str = "person") -> bool:
     """No mails until resumed. A daily mail that was due but had not left comes first after the pause."""
     enrollment, _ = lock(session, enrollment_id)
     if enrollment.state is not EnrollmentState.active:
@@ -94,17 +95,17 @@ def pause(session: Session, enrollment_id: int, now: datetime) -> bool:
         if delivery.is_daily and delivery.planned_at <= now and delivery.mail != "welcome":
             append(session, enrollment, EventKind.missed, now, detail={"key": delivery.key, "why": "paused"})
     enrollment.state = EnrollmentState.paused
-    append(session, enrollment, EventKind.paused, now)
+    append(session, enrollment, EventKind.paused, now, who=who)
     return True
 
 
-def resume(session: Session, enrollment_id: int, now: datetime) -> bool:
+def resume(session: Session, enrollment_id: int, now: datetime, *, who: str = "person") -> bool:
     """The next mail comes the next morning."""
     enrollment, _ = lock(session, enrollment_id)
     if enrollment.state is not EnrollmentState.paused:
         return False
     enrollment.state = EnrollmentState.active
-    append(session, enrollment, EventKind.resumed, now)
+    append(session, enrollment, EventKind.resumed, now, who=who)
     return True
 
 
@@ -201,7 +202,7 @@ def opened_days(session: Session, enrollment_id: int) -> list[int]:
         Delivery.mail == "day",
         col(Delivery.state).in_((DeliveryState.sent, DeliveryState.handed_over, DeliveryState.uncertain)),
     )
-    return sorted(int(key[4:]) for key in session.exec(query))
+    return sorted({day_of(key) for key in session.exec(query)})
 
 
 def _preferences(enrollment: Enrollment, subscriber: Subscriber) -> tuple[object, ...]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from challenge.db import Database
-from challenge.journey import Fact, Owed, Plan, Rhythm, plan
+from challenge.journey import Fact, Owed, Plan, Rhythm, is_copy, plan
 from challenge.models import OPEN_STATES, Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind
 from challenge.programme.definition import Challenge
 
@@ -30,6 +30,7 @@ _FACTS = (
     EventKind.unsubscribed,
     EventKind.suppressed,
     EventKind.complained,
+    EventKind.resent,
 )
 _NOT_YET_GIVEN_AWAY = (DeliveryState.scheduled, DeliveryState.claimed)
 
@@ -51,6 +52,14 @@ def plan_due(database: Database, challenge: Challenge, now: datetime, limit: int
             number = enrollment.id or 0
             _write_difference(session, enrollment, plan(challenge.length, facts[number], now), rows[number], now)
         return len(enrollments)
+
+
+def plan_now(session: Session, enrollment: Enrollment, days: int, now: datetime) -> None:
+    """Plans one enrollment in the caller's transaction: what was asked for is a row when the page says so."""
+    session.flush()
+    number = enrollment.id or 0
+    facts, rows = facts_of(session, [number]), _rows(session, [number])
+    _write_difference(session, enrollment, plan(days, facts[number], now), rows[number], now)
 
 
 def is_plan_due(session: Session, now: datetime) -> bool:
@@ -124,8 +133,11 @@ def _write_difference(
 def _write_wanted(
     session: Session, enrollment: Enrollment, wanted: Iterable[Owed], rows: dict[str, Delivery], now: datetime
 ) -> None:
-    """In order; stops behind an open daily mail, for the sequence has one open mail at a time."""
+    """In order; stops behind an open daily mail, for the sequence has one open mail at a time. Copies stand beside it."""
+    stands_still = False
     for owed in wanted:
+        if stands_still and not is_copy(owed.key):
+            continue
         row = rows.get(owed.key)
         if owed.mail == "confirm" and enrollment.state is not EnrollmentState.pending:
             continue  # the yes came first: nobody needs to be asked any more
@@ -134,8 +146,7 @@ def _write_wanted(
         elif row.state is DeliveryState.scheduled and row.planned_at != owed.due_at:
             row.planned_at = row.due_at = owed.due_at
             session.add(row)
-        if owed.is_daily and row.state in OPEN_STATES:
-            return
+        stands_still = stands_still or (owed.is_daily and row.state in OPEN_STATES)
 
 
 def _schedule(session: Session, enrollment: Enrollment, owed: Owed, row: Delivery | None, now: datetime) -> Delivery:

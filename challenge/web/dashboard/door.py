@@ -27,8 +27,10 @@ from challenge.web import csrf, service
 
 room = Blueprint("dashboard", __name__, url_prefix="/dashboard")
 _View = TypeVar("_View", bound=Callable[..., Any])
+_LARGEST = 2**31 - 1
 _PAGES = (
     ("dashboard.today", "Today", May.read_numbers),
+    ("dashboard.people", "People", May.see_people),
     ("dashboard.access", "Access", May.manage_access),
     ("dashboard.journal", "Log", May.read_log),
 )
@@ -64,6 +66,8 @@ def guard() -> Any:
         there = request.full_path.rstrip("?") if request.method == "GET" else ""
         return redirect(url_for("dashboard.login", next=there or None))
     g.user, g.session = found
+    if any(isinstance(value, int) and value > _LARGEST for value in (request.view_args or {}).values()):
+        abort(404)
     if not hasattr(view, "needs"):
         abort(404)
     if view.needs is not None and not may(g.user.role, view.needs):

@@ -18,7 +18,7 @@ _PAGE = 50
 def journal() -> str:
     before, who = request.args.get("before", type=int), request.args.get("who", "")[:64]
     query = select(AuditEntry).order_by(col(AuditEntry.id).desc()).limit(_PAGE + 1)
-    if before and 0 < before < 2**62:
+    if before and 0 < before < 2**31:
         query = query.where(col(AuditEntry.id) < before)
     if who:
         query = query.where(AuditEntry.user == who)

@@ -1,0 +1,186 @@
+"""People at the desk: found by a part of their address, told as a story, changed only after a question."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlmodel import select
+
+from challenge import signup
+from challenge.events import append, lock
+from challenge.models import Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind, Subscriber
+from challenge.plan import plan_due
+
+
+def enroll(desk: Any, email: str, confirmed: bool = True, **fields: str) -> int:
+    now = desk.service.clock.now()
+    with desk.database.write() as session:
+        fields = {"timezone": "Europe/Berlin"} | fields
+        signup.register(session, signup.read({"email": email, **fields}), desk.challenge, now)
+    with desk.database.write() as session:
+        number = max(session.exec(select(Enrollment.id)))
+        enrollment, subscriber = lock(session, number)
+        if confirmed:
+            signup.confirm(session, enrollment, subscriber, desk.challenge, now, source="confirmation page")
+    plan_due(desk.database, desk.challenge, now)
+    return int(number)
+
+
+def send_welcome(desk: Any, number: int) -> Delivery:
+    now = desk.service.clock.now()
+    with desk.database.write() as session:
+        row: Delivery = session.exec(
+            select(Delivery).where(Delivery.enrollment_id == number, Delivery.key == "welcome")
+        ).one()
+        row.state, row.closed_at, row.composed_at, row.receipt = DeliveryState.sent, now, now, "250 taken"
+        row.edition = desk.challenge.edition
+        row.context = {
+            "first_name": "Ana", "day": 1, "position": "seated", "goal": "", "done": [], "rested": 0, "hour": 8,
+            "pace": "daily", "tracking": True,
+        }  # fmt: skip
+        session.add(row)
+        return row
+
+
+def test_it_finds_people_by_address_name_and_source(desk: Any) -> None:
+    numbers = [
+        enroll(desk, "ana.smith@example.com", first_name="Ana", utm_source="podcast"),
+        enroll(desk, "ben_100%@example.org", first_name="Ben"),
+        enroll(desk, "cleo@example.net", first_name="Zoë", utm_source="podcast"),
+    ]
+    marketer = desk.browser("marketer")
+
+    def found(query: str) -> list[int]:
+        return [
+            int(n) for n in re.findall(r'href="/dashboard/people/(\d+)"', marketer.text(f"/dashboard/people{query}"))
+        ]
+
+    assert found("") == numbers[::-1]
+    assert found("?q=SMITH") == found("?q=ana.smith@example.com") == numbers[:1]
+    assert found("?q=zo") == numbers[2:]
+    assert found("?q=100%25") == numbers[1:2]
+    assert found("?q=example.n%25t") == []
+    assert found("?source=podcast") == [numbers[2], numbers[0]]
+    assert found("?q=ana&source=podcast") == numbers[:1]
+    assert found(f"?before={numbers[1]}") == numbers[:1]
+    assert "Nobody fits" in marketer.text("/dashboard/people?q=nobody")
+
+
+def test_it_tells_one_persons_whole_story(desk: Any) -> None:
+    number = enroll(desk, "ana@example.com", first_name="<b>Ana</b>".replace("<b>", "").replace("</b>", ""))
+    row = send_welcome(desk, number)
+    now = desk.service.clock.now()
+    with desk.database.write() as session:
+        enrollment, _ = lock(session, number)
+        append(session, enrollment, EventKind.opened, now, day=1, delivery=row, who="proxy", reasons="apple privacy")
+        for link in ("day", "rest", "preferences"):
+            append(
+                session,
+                enrollment,
+                EventKind.clicked,
+                now,
+                day=1,
+                delivery=row,
+                link=link,
+                who="machine",
+                reasons="a burst",
+            )
+        append(session, enrollment, EventKind.completed, now + timedelta(hours=1), day=1)
+    page = desk.browser("marketer").text(f"/dashboard/people/{number}")
+    for words in (
+        "Mail welcome: sent",
+        "250 taken",
+        "Did day 1",
+        "apple privacy",
+        "3 times within a minute",
+        "Said yes",
+    ):
+        assert words in page, words
+    assert desk.challenge.consent.challenge[:40] in page
+    assert "Europe/Berlin, at 8:00" in page
+
+
+def test_it_shows_a_mail_whose_links_do_nothing(desk: Any) -> None:
+    number = enroll(desk, "ana@example.com")
+    row = send_welcome(desk, number)
+    marketer = desk.browser("marketer")
+    assert "As text" in marketer.text(f"/dashboard/people/{number}/mails/{row.id}")
+    answer = marketer.get(f"/dashboard/people/{number}/mails/{row.id}/html")
+    page = answer.get_data(as_text=True)
+    assert "sandbox" in answer.headers["Content-Security-Policy"]
+    assert "Ana" in page
+    before = desk.rows(Event)
+    links = set(re.findall(r'(?:href|src)="(?:http://[^/"]+)?(/[^"]+)"', page))
+    assert any(link.startswith("/o/") for link in links)
+    for link in links:
+        if not link.startswith(("/pictures", "/static")):
+            marketer.get(link)
+            marketer.client.post(link, data={"List-Unsubscribe": "One-Click"})
+    assert desk.rows(Event) == before
+    other = enroll(desk, "ben@example.com")
+    assert marketer.get(f"/dashboard/people/{other}/mails/{row.id}").status_code == 404
+
+
+def test_it_hides_people_from_viewers(desk: Any) -> None:
+    number = enroll(desk, "ana@example.com")
+    viewer = desk.browser("viewer")
+    for path in (
+        "",
+        f"/{number}",
+        f"/{number}/mails/1",
+        f"/{number}/mails/1/html",
+        f"/{number}/export",
+        f"/{number}/erase",
+    ):
+        assert viewer.get(f"/dashboard/people{path}").status_code == 403
+    for deed in ("pause", "erase", "export", "suppress"):
+        assert viewer.post(f"/dashboard/people/{number}/{deed}", on="/dashboard/account").status_code == 403
+    assert "ana@" not in viewer.text("/dashboard/")
+    assert desk.rows(Subscriber) == 1
+
+
+@pytest.mark.parametrize(
+    ("deed", "state"), [("pause", EnrollmentState.paused), ("suppress", EnrollmentState.stopped), ("erase", None)]
+)
+def test_it_asks_before_it_acts_and_logs_who(desk: Any, deed: str, state: EnrollmentState | None) -> None:
+    number = enroll(desk, "ana@example.com")
+    marketer, path = desk.browser("marketer"), f"/dashboard/people/{number}/{deed}"
+    assert "ana@example.com" in marketer.text(path)
+    assert desk.ask(lambda rows: rows.get(Enrollment, number).state) is EnrollmentState.active
+    assert marketer.post(path, on=path, why="by phone").status_code == 303
+    left = desk.ask(lambda rows: rows.get(Enrollment, number))
+    assert (left.state if left else None) is state
+    assert len(desk.deeds("marketer")) == 2  # the login, the deed
+    again = marketer.post(path, on="/dashboard/account", back=f"/dashboard/people/{number}")
+    assert again.status_code == (404 if deed == "erase" else 303)
+    assert len(desk.deeds("marketer")) == 2
+
+
+def test_it_exports_resumes_and_sends_again(desk: Any) -> None:
+    number = enroll(desk, "ana@example.com")
+    row = send_welcome(desk, number)
+    marketer, path = desk.browser("marketer"), f"/dashboard/people/{number}"
+    answer = marketer.post(f"{path}/export", on=f"{path}/export")
+    assert answer.json is not None
+    assert answer.json["person"]["email"] == "ana@example.com"
+    assert "attachment" in answer.headers["Content-Disposition"]
+    marketer.post(f"{path}/mails/{row.id}/again", on=f"{path}/mails/{row.id}/again")
+    assert "resend:1:welcome" in marketer.text(path)
+    marketer.post(f"{path}/pause", on=f"{path}/pause")
+    marketer.post(f"{path}/resume", on=f"{path}/resume")
+    assert desk.deeds("marketer")[1:] == [
+        "exported a person's data", "sent a mail again", "paused a person", "resumed a person"
+    ]  # fmt: skip
+    assert all(words in marketer.text(path) for words in ("What the desk did", "sent a mail again"))
+
+
+def test_it_has_no_page_for_people_who_are_not_there(desk: Any) -> None:
+    marketer = desk.browser("marketer")
+    for path in ("1", "1/pause", "1/mails/1", "1/mails/1/again", "1/mails/1/html", "1/explode"):
+        assert marketer.get(f"/dashboard/people/{path}").status_code == 404
+    assert marketer.get("/dashboard/uncertain/1/hold").status_code == 404
+    assert marketer.get(f"/dashboard/people/{2**70}").status_code == 404
+    assert marketer.get("/dashboard/people?before=nonsense").status_code == 200
