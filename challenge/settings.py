@@ -98,6 +98,7 @@ class Settings(BaseModel):
     allowed_origins: str = _about("", "sites whose scripts may post sign-ups, comma-separated; `*` = any")
     signup_rate: str = _about("20/minute", "sign-ups per network, e.g. `20/minute`; empty = no limit")
     signup_min_seconds: float = _about(2.0, "least seconds between showing the form and posting it", ge=0)
+    scanner_networks: str = _about("", "file of networks that filter mail, read instead of the one that ships")
     trusted_proxies: int = _about(0, "reverse proxies in front of the web server that set X-Forwarded-For", ge=0, le=5)
     webhook_ses_topics: str = _about("", "SNS topic ARNs whose SES notifications are taken, comma-separated")
     webhook_sendgrid_key: str = _about("", "verification key of SendGrid's signed event webhook (base64)")

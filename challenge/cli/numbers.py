@@ -34,6 +34,21 @@ def stats(as_json: bool) -> None:
 
 @cli.command()
 @as_json
+def reclassify(as_json: bool) -> None:
+    """Judges every open, click and press again by today's rules."""
+    from challenge.tracking.classify import RULES
+    from challenge.tracking.record import reclassify as run
+
+    _, _, database = opened()
+    changed = run(database)
+    if as_json:
+        print_json({"rules": RULES, "changed": changed})
+    else:
+        click.echo(f"{changed} verdicts changed under rules {RULES}.")
+
+
+@cli.command()
+@as_json
 def audit(as_json: bool) -> None:
     """Accounts for every mail owed. Exit code 1 when one is unaccounted for."""
     from challenge.audit import audit as run

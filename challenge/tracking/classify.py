@@ -1,7 +1,9 @@
-"""Was it a person, a proxy that fetches for people, or a machine? Pure; asked when an open or a click is recorded.
+"""Was it a person, a proxy that fetches for people, or a machine? Pure; asked when an open, a click or a press of "I did
+it" is recorded, and again whenever something new is known about the same mail.
 
 The verdict never changes what the visitor gets. What is kept is enough to judge again, and never the address: an agent
-class, the flags of the request, and a short keyed hash of the /24 or /48 it came from.
+class, the flags of the request, the mail filter's network it matched, and a hash of the /24 or /48 under a key that is
+thrown away after two days.
 """
 
 from __future__ import annotations
@@ -15,9 +17,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-RULES = "1"
-BURST_SECONDS = 10
+from challenge.tracking.networks import Networks
+
+RULES = "2"
+BURST = timedelta(seconds=10)
 BURST_LINKS = 3
+SCAN_AFTER_DELIVERY = timedelta(minutes=10)
+OPEN, UNSUBSCRIBE, DONE = "open", "unsubscribe", "done"
 _AGENTS = (
     ("gmail_prefetch", re.compile(r"Chrome/42\.0\.2311\.135 .*Edge/12\.246")),
     ("gmail_proxy", re.compile(r"GoogleImageProxy")),
@@ -31,10 +37,11 @@ _AGENTS = (
         ),
     ),
 )
+_PROXIES = ("gmail_proxy", "yahoo_proxy", "apple_privacy")
 
 
 class Who(StrEnum):
-    """Who did it, as far as can be told."""
+    """Who did it, as far as can be told. `unsure`: a scanner may have pressed the button."""
 
     person = "person"
     proxy = "proxy"
@@ -44,68 +51,135 @@ class Who(StrEnum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is kept of a request."""
+    """What is kept of a request. `network` is the mail filter's it matched (empty: none), `certain` whether only
+    machines are there, `networks` the version of the list, `source` the hash of where it came from."""
 
     method: str
     agent: str
     prefetch: bool
     source: str
+    network: str = ""
+    certain: bool = False
+    networks: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """Who, and by which rules."""
-
-    who: Who
-    reasons: tuple[str, ...]
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Evidence:
+        """What an event kept, also one of an older version."""
+        return cls(
+            method=str(kept.get("method", "GET")),
+            agent=str(kept.get("agent", "browser")),
+            prefetch=bool(kept.get("prefetch")),
+            source=str(kept.get("source", "")),
+            network=str(kept.get("network", "")),
+            certain=bool(kept.get("certain")),
+            networks=str(kept.get("networks", "")),
+        )
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """One open or click of one mail, for the rule of bursts."""
+    """One request about one mail. `link`: `open`, the name of the link, or `done` for the button; `at` is real time."""
 
     link: str
-    source: str
     at: datetime
+    evidence: Evidence
 
 
-def observe(method: str, headers: Mapping[str, str], address: str, key: bytes) -> Evidence:
-    """What is kept of a request; `key` makes the hash worthless to anybody else."""
+@dataclass(frozen=True)
+class Context:
+    """What else is known: how long after the mail's delivery it came (None: not known), and the other requests about
+    the same mail, in any order and however often each was told."""
+
+    after_delivery: timedelta | None = None
+    others: tuple[Sighting, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Who, why, and by which version of the rules."""
+
+    who: Who
+    reasons: tuple[str, ...]
+    rules: str = RULES
+
+
+def observe(method: str, headers: Mapping[str, str], address: str, key: bytes, known: Networks) -> Evidence:
+    """What is kept of a request; `key` makes the hash worthless to anybody else, and after two days to us."""
     agent = headers.get("User-Agent", "").strip()
     name = next((name for name, pattern in _AGENTS if pattern.search(agent)), "browser") if agent else "missing"
     words = " ".join(headers.get(header, "") for header in ("Sec-Purpose", "Purpose", "X-Moz", "X-Purpose")).lower()
     prefetch = any(word in words for word in ("prefetch", "preview", "prerender"))
-    return Evidence(method, name, prefetch, _source(address, key))
+    match = known.match(address)
+    return Evidence(
+        method,
+        name,
+        prefetch,
+        source_of(address, key),
+        match.name if match else "",
+        bool(match and match.certain),
+        known.version,
+    )
 
 
-def classify(evidence: Evidence) -> Verdict:
-    """The verdict on one request by itself (REFERENCE: method, prefetch, agent, proxies)."""
-    if evidence.method == "HEAD":
-        return Verdict(Who.machine, ("HEAD request",))
-    if evidence.prefetch:
-        return Verdict(Who.machine, ("prefetch header",))
-    if evidence.agent == "missing":
-        return Verdict(Who.machine, ("no user agent",))
-    if evidence.agent in ("gmail_prefetch", "headless", "tool"):
-        return Verdict(Who.machine, (evidence.agent.replace("_", " "),))
-    if evidence.agent in ("gmail_proxy", "yahoo_proxy", "apple_privacy"):
-        return Verdict(Who.proxy, (evidence.agent.replace("_", " "),))
-    return Verdict(Who.person, ("a browser",))
+def classify(event: Sighting, context: Context) -> Verdict:
+    """The verdict on one request. The rules in order: method, prefetch, no agent; a filter's own network; image
+    proxies; a burst or a probe of the same mail; a filter that also carries people, soon after delivery; tools."""
+    verdict = _judge(event, context)
+    if event.link == DONE and verdict.who is Who.machine:
+        return Verdict(Who.unsure, verdict.reasons)
+    return verdict
 
 
-def is_burst(sightings: Iterable[Sighting], at: datetime, source: str) -> bool:
-    """Whether the sightings of one mail from one network around `at` are a scanner's: three links within ten seconds,
-    or the unsubscribe link together with another."""
-    near = timedelta(seconds=BURST_SECONDS)
-    links = {seen.link for seen in sightings if seen.source == source and abs(seen.at - at) <= near}
-    links.discard("open")
-    return len(links) >= BURST_LINKS or ("unsubscribe" in links and len(links) > 1)
+def _judge(event: Sighting, context: Context) -> Verdict:
+    kept = event.evidence
+    if reason := _by_itself(kept):
+        return Verdict(Who.machine, (reason,))
+    if kept.agent in _PROXIES and event.link == OPEN:
+        return Verdict(Who.proxy, (kept.agent.replace("_", " "),))
+    if reason := _among_others(event, context.others):
+        return Verdict(Who.machine, (reason,))
+    soon = context.after_delivery is not None and context.after_delivery <= SCAN_AFTER_DELIVERY
+    if kept.network and soon:
+        return Verdict(Who.machine, (f"{kept.network}, within ten minutes of delivery",))
+    if kept.agent in ("headless", "tool"):
+        return Verdict(Who.machine, (kept.agent,))
+    return Verdict(Who.person, (f"{kept.network}, later than a scan" if kept.network else "a browser",))
 
 
-def _source(address: str, key: bytes) -> str:
+def _by_itself(kept: Evidence) -> str:
+    """Why the request alone is a machine's, or nothing."""
+    if kept.method == "HEAD":
+        return "HEAD request"
+    if kept.prefetch:
+        return "prefetch header"
+    if kept.agent == "missing":
+        return "no user agent"
+    if kept.certain:
+        return f"network of {kept.network}"
+    return "gmail prefetch" if kept.agent == "gmail_prefetch" else ""
+
+
+def _among_others(event: Sighting, others: Iterable[Sighting]) -> str:
+    """Why the requests around this one make it a machine's, or nothing."""
+    source = event.evidence.source
+    if not source:
+        return ""
+    near = [other for other in others if other.evidence.source == source and abs(other.at - event.at) <= BURST]
+    if event.link != DONE and any(other.evidence.method == "HEAD" and other.at <= event.at for other in near):
+        return "a HEAD request just before"
+    for start in {event.at, *(other.at for other in near if other.at <= event.at)}:
+        links = {other.link for other in near if start <= other.at <= start + BURST} | {event.link}
+        links -= {OPEN, DONE}
+        if len(links) >= BURST_LINKS or (UNSUBSCRIBE in links and len(links) > 1):
+            return "several links of one mail within ten seconds"
+    return ""
+
+
+def source_of(address: str, key: bytes) -> str:
+    """A hash of the /24 or /48 an address lies in; empty when it is none."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

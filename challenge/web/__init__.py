@@ -23,6 +23,8 @@ from challenge.programme.definition import Challenge
 from challenge.rendering.message import Composer
 from challenge.settings import Settings
 from challenge.tokens import Tokens
+from challenge.tracking.daykeys import DayKeys
+from challenge.tracking.networks import SHIPPED, Networks, networks
 
 LONGEST_BODY = 256 * 1024
 csrf = CSRFProtect()
@@ -38,6 +40,8 @@ class Service:
     clock: Clock
     composer: Composer
     key: bytes
+    day_keys: DayKeys
+    networks: Networks
 
     @property
     def tokens(self) -> Tokens:
@@ -86,7 +90,14 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=1)  # type: ignore[method-assign]
     app.extensions["challenge"] = Service(
-        settings, challenge, database, Clock(database), Composer(settings, challenge), key
+        settings,
+        challenge,
+        database,
+        Clock(database),
+        Composer(settings, challenge),
+        key,
+        DayKeys(database),
+        networks(Path(settings.scanner_networks) if settings.scanner_networks else SHIPPED),
     )
     csrf.init_app(app)
     limiter = _limiter(app, settings)

@@ -15,9 +15,11 @@ from challenge.events import done_days
 from challenge.models import EnrollmentState
 from challenge.plan import current_plan
 from challenge.programme.exercises import Position
+from challenge.tracking.record import record_press
 from challenge.web import service
 from challenge.web.page import is_double_tap, nonce, person, preferences_path, read_day, was_shown
 from challenge.web.speaking import challenge, language, say
+from challenge.web.track import seen
 
 room = Blueprint("day", __name__)
 
@@ -42,9 +44,11 @@ def complete(token: str) -> str:
     if not was_shown(token):
         return _page(token, Said())
     days = _days() or (number,)
+    evidence = seen()
     with service().database.write() as session:
         for day in days:
-            acts.complete(session, enrollment_id, day, service().clock.now())
+            if acts.complete(session, enrollment_id, day, service().clock.now()):
+                record_press(session, enrollment_id, day, evidence)
     return _page(token, Said("completed", tuple(day for day in days if day != number)))
 
 

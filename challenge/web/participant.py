@@ -19,6 +19,7 @@ from challenge.tokens import Purpose
 from challenge.web import service
 from challenge.web.page import nonce, person, preferences_path, read_one, was_shown
 from challenge.web.speaking import language, say
+from challenge.web.track import looked_at_unsubscribe
 
 room = Blueprint("participant", __name__)
 
@@ -71,7 +72,9 @@ def _when(at: datetime, timezone: str) -> dict[str, str]:
 
 @room.get("/unsubscribe/<token>")
 def ask_unsubscribe(token: str) -> str:
-    enrollment_id, _ = service().tokens.read(Purpose.unsubscribe, token, 2)
+    enrollment_id, delivery_id = service().tokens.read(Purpose.unsubscribe, token, 2)
+    if request.method != "POST":
+        looked_at_unsubscribe(delivery_id)
     with service().database.read() as session:
         enrollment, subscriber = person(session, enrollment_id)
     return render_template(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import logging
+from contextlib import suppress
 from typing import Any
 
 from flask import Blueprint, Response, redirect, request
 from sqlalchemy.exc import SQLAlchemyError
 
+from challenge.clock import real_now
 from challenge.errors import BadToken, NotFound
 from challenge.models import EventKind
 from challenge.rendering.links import Address, Link
 from challenge.tokens import Purpose
-from challenge.tracking.classify import observe
+from challenge.tracking.classify import UNSUBSCRIBE, Evidence, observe
 from challenge.tracking.record import find, record
 from challenge.web import service
 
@@ -49,9 +51,21 @@ def clicked(token: str) -> Any:
     return response
 
 
-def _record(delivery_id: int, kind: EventKind, link: str) -> Address:
+def seen() -> Evidence:
+    """What is kept of the request that is being answered."""
     found = service()
-    evidence = observe(request.method, dict(request.headers), request.remote_addr or "", found.key)
+    address, key = request.remote_addr or "", found.day_keys.at(real_now())
+    return observe(request.method, dict(request.headers), address, key, found.networks)
+
+
+def looked_at_unsubscribe(delivery_id: int) -> None:
+    """Scanners fetch the unsubscribe link together with the others, so that it was looked at is kept as a click."""
+    with suppress(NotFound):
+        _record(delivery_id, EventKind.clicked, UNSUBSCRIBE)
+
+
+def _record(delivery_id: int, kind: EventKind, link: str) -> Address:
+    found, evidence = service(), seen()
     try:
         with found.database.write() as session:
             return record(session, delivery_id, kind, link, evidence, found.clock.now())
