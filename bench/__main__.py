@@ -1,6 +1,9 @@
 """Everything that is claimed about speed, memory and crashes, measured: `python -m bench [PART ...] [--quick]`.
 
     mail      ours against smtp-source, django-post_office and RQ with a job per mail, with and without DKIM
+    latency   32 connections to a relay 0, 50 and 100 ms away: ours, smtplib, smtp-source
+    memory    the peak of our process tree at 10,000 and at 200,000 mails
+    plan      claiming, planning and an idle tick among 1,000,000 enrollments
 
 Needs Linux, Postfix's smtp-source and smtp-sink (Debian: apt-get install postfix) and the development dependencies.
 The peers are installed into bench/.peers by the command itself. Figures go to standard output; bench/README.md holds
@@ -13,12 +16,16 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
+from bench.latency import latency
 from bench.mail import mail
+from bench.memory import memory
 from bench.ours import DKIM, KINDS, database_urls
+from bench.plan import plan
 from bench.report import Target, machine, show
 
-PARTS = ("mail",)
+PARTS = ("mail", "latency", "memory", "plan")
 
 
 def main() -> int:
@@ -47,16 +54,29 @@ def main() -> int:
     targets: list[Target] = []
     with tempfile.TemporaryDirectory(prefix="challenge-bench-") as name, database_urls(Path(name)) as fresh:
         folder = Path(name)
-        if "mail" in parts:
-            (folder / "mail").mkdir()
-            targets += mail(
-                folder / "mail", fresh,
-                mails=chosen.mails or (3_000 if chosen.quick else 30_000),
-                rounds=chosen.rounds or (1 if chosen.quick else 2),
-                kinds=kinds, dkim=dkim, peers=not chosen.no_peers, connections=chosen.connections,
-            )  # fmt: skip
+        for part in parts:
+            place = folder / part
+            place.mkdir()
+            targets += _run(part, place, fresh, chosen, kinds, dkim)
     show(targets)
     return 0
+
+
+def _run(
+    part: str, folder: Path, fresh: Any, chosen: argparse.Namespace, kinds: tuple[str, ...], dkim: tuple[str, ...]
+) -> list[Target]:
+    quick = chosen.quick
+    if part == "mail":
+        return mail(
+            folder, fresh, mails=chosen.mails or (3_000 if quick else 30_000), rounds=chosen.rounds or (1 if quick else 2),
+            kinds=kinds, dkim=dkim, peers=not chosen.no_peers, connections=chosen.connections,
+        )  # fmt: skip
+    if part == "latency":
+        return latency(folder, fresh, seconds=5 if quick else 25, kinds=kinds)
+    if part == "memory":
+        few, many = (1_000, 10_000) if quick else (10_000, 200_000)
+        return memory(folder, fresh, few=few, many=many, kinds=kinds)
+    return plan(folder, fresh, people=50_000 if quick else 1_000_000, kinds=kinds)
 
 
 if __name__ == "__main__":
