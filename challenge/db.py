@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,16 @@ class Database:
         # Threads of one process queue here: waiting in a lock is fair and wakes at once, SQLite's busy handler sleeps.
         with self._mine, Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def keep_open(self) -> Connection:
+        """A connection for many short transactions in a row; taking one from the pool each time costs more than they do."""
+        return self._writer.connect()
+
+    @contextmanager
+    def on(self, connection: Connection) -> Iterator[Connection]:
+        """One transaction on a connection that was kept open."""
+        with self._mine if self.is_sqlite else nullcontext(), connection.begin():
+            yield connection
 
     def close(self) -> None:
         self.engine.dispose()

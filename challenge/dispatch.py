@@ -36,6 +36,7 @@ from challenge.settings import OnUncertain, Settings
 STOPPED = "stop_sending"
 _DEFERRED_LASTS = timedelta(hours=12)
 _LATE_BATCH = 500
+_HELD = "state IN ('claimed', 'handed_over')"  # the words of `ix_delivery_held`: only held rows are looked at
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def beat(database: Database, worker: str, *, first: bool = False) -> None:
 def leave(database: Database, worker: str, settings: Settings, now: datetime) -> None:
     """A worker that ends by itself gives back what it holds at once."""
     with database.write() as session:
-        _release(session, [worker], settings, now)
+        release(session, [worker], settings, now)
         session.exec(delete(Worker).where(col(Worker.id) == worker))
 
 
@@ -94,7 +95,7 @@ def bring_back(database: Database, settings: Settings, now: datetime) -> tuple[i
             return 0, 0
     with database.write() as session:
         dead = sorted(_dead_holders(session, settings))
-        result = _release(session, dead, settings, now)
+        result = release(session, dead, settings, now)
         session.exec(delete(Worker).where(col(Worker.id).in_(dead)))
         return result
 
@@ -246,8 +247,8 @@ def _move(session: Session, number: int | None, challenge: Challenge, settings: 
 
 
 def _dead_holders(session: Session, settings: Settings) -> set[str]:
-    """Who holds rows and does not beat. The words of `ix_delivery_held` let the database look at held rows only."""
-    held = text("state IN ('claimed', 'handed_over')")
+    """Who holds rows and does not beat."""
+    held = text(_HELD)
     holders = set(session.exec(select(Delivery.claimed_by).where(held).distinct()).all())
     if not holders:
         return set()
@@ -261,15 +262,16 @@ def _misses(session: Session, row: Delivery) -> int:
     return sum(detail.get("why") == "outage" for detail in session.exec(query))
 
 
-def _release(session: Session, workers: list[str], settings: Settings, now: datetime) -> tuple[int, int]:
-    mine = col(Delivery.claimed_by).in_(workers)
+def release(session: Session, workers: list[str], settings: Settings, now: datetime) -> tuple[int, int]:
+    """(rows scheduled again, rows that became uncertain) of workers that send nothing any more."""
+    mine = text(_HELD) & col(Delivery.claimed_by).in_(workers)
     back = session.exec(
         update(Delivery)
-        .where(col(Delivery.state) == DeliveryState.claimed, mine)
+        .where(mine, col(Delivery.state) == DeliveryState.claimed)
         .values(state=DeliveryState.scheduled, claimed_by="")
     ).rowcount
     unsure = session.exec(
-        select(Delivery).where(col(Delivery.state) == DeliveryState.handed_over, mine).with_for_update()
+        select(Delivery).where(mine, col(Delivery.state) == DeliveryState.handed_over).with_for_update()
     ).all()
     for row in unsure:
         close_uncertain(session, row, settings, now, "the worker died between the final dot and its reply")

@@ -135,7 +135,7 @@ class _Dialogue(asyncio.Protocol):
         word = row.split(":", maxsplit=1)[0].split(" ", maxsplit=1)[0].upper()
         if word == "RCPT":
             self.recipient = row.partition("<")[2].rstrip(">")
-        answers = {"EHLO": "250-relay\r\n250 PIPELINING", "DATA": "354 go on"}
+        answers = {"EHLO": "250-relay\r\n250 PIPELINING", "DATA": "354 go on", "QUIT": "221 bye"}
         self._answer(word, answers.get(word, "250 ok"))
 
     def _answer(self, word: str, usual: str, message: bytes | None = None) -> None:

@@ -1,20 +1,26 @@
 """What was written down, and when? The state changes of claimed rows; many lines share one commit.
 
-`handed_over` is durable before a final dot is written. A commit takes whatever is waiting when the one before it ends:
-with ten lines that is about ten rows a commit, and no row waits longer than one commit.
+`handed_over` is durable before a final dot is written, and the reply to the dot before it in the same commit or an
+earlier one: whatever dies, at most one mail per line is uncertain.
+
+A commit runs in the sender's own thread. The replies that come in meanwhile make up the next one, and no thread waits
+for another's turn with the interpreter: with 20 lines, 30 KB a mail and SQLite 3,000-3,400 mails/s at 0.28-0.32 CPU s
+per 1,000, against 1,600 at 0.39 with a thread of the ledger's own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import bindparam, update
-from sqlmodel import Session, col, select
+from sqlalchemy import Connection, bindparam, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session, select
 
 from challenge.bounced import hard_bounce, soft_bounce
 from challenge.db import Database
@@ -23,143 +29,193 @@ from challenge.delivery.retry import Decision, decide
 from challenge.delivery.smtp import Kind, Outcome
 from challenge.dispatch import close_uncertain, later, raise_alert, stop_sending
 from challenge.events import lock
-from challenge.models import Delivery, DeliveryState, Enrollment
+from challenge.models import Delivery, DeliveryState, UtcDateTime
 from challenge.settings import Settings
 
-_ROW = Delivery.__table__  # type: ignore[attr-defined]
-_PEOPLE = Enrollment.__table__  # type: ignore[attr-defined]
-_HAND_OVER = (
-    update(_ROW)
-    .where(
-        _ROW.c.id == bindparam("row"), _ROW.c.state == DeliveryState.claimed, _ROW.c.claimed_by == bindparam("worker")
-    )
-    .values(
-        state=DeliveryState.handed_over,
-        attempts=_ROW.c.attempts + 1,
-        handed_over_at=bindparam("handed_over_at"),
-        context=bindparam("context"),
-        composed_at=bindparam("composed_at"),
-        edition=bindparam("edition"),
-    )
-)
-_CLOSE_SENT = (
-    update(_ROW)
-    .where(_ROW.c.id == bindparam("row"))
-    .values(
-        state=DeliveryState.sent,
-        receipt=bindparam("receipt"),
-        closed_at=bindparam("closed_at"),
-        claimed_by="",
-        reason="",
-    )
-)
-_PLAN_NEXT = (
-    update(_PEOPLE)
-    .where(
-        _PEOPLE.c.id.in_(
-            select(_ROW.c.enrollment_id).where(_ROW.c.id.in_(bindparam("ids", expanding=True)), _ROW.c.is_daily)
-        )
-    )
-    .values(plan_at=bindparam("now"))
-)
-_GATHER_SECONDS = 0.001  # lets the lines that are about as far share the commit: a third less CPU, at most 1 ms a mail
+GATHER_SECONDS = 0.002  # while another line waits for its relay; when none does, nobody could join: commit at once
+_SETTLE_PAUSES = (0.0, 0.2, 1.0, 2.0, 4.0, 8.0, 15.0)
+log = logging.getLogger(__name__)
+
+# Rows go in as one JSON array: one statement a commit, and half the CPU of a statement a row.
+_TOLD = {
+    True: """(SELECT value ->> '$.id' AS id, value ->> '$.receipt' AS receipt, value -> '$.context' AS context,
+        value ->> '$.composed_at' AS composed_at FROM json_each(:rows)) AS told""",
+    False: """json_to_recordset(CAST(:rows AS json))
+        AS told(id bigint, receipt text, context json, composed_at timestamptz)""",
+}
+_PLAN_NEXT = """
+    UPDATE enrollment SET plan_at = :now WHERE id IN (
+        SELECT delivery.enrollment_id FROM delivery JOIN {told} ON delivery.id = told.id WHERE delivery.is_daily)"""
+_CLOSE_SENT = """
+    UPDATE delivery SET state = 'sent', receipt = told.receipt, closed_at = :now, claimed_by = '', reason = ''
+    FROM {told} WHERE delivery.id = told.id"""
+_HAND_OVER = """
+    UPDATE delivery SET state = 'handed_over', attempts = attempts + 1, handed_over_at = :now,
+        context = told.context, composed_at = told.composed_at, edition = :edition
+    FROM {told} WHERE delivery.id = told.id AND delivery.state = 'claimed' AND delivery.claimed_by = :worker
+    RETURNING delivery.id"""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The words of a mail on its way; its row keeps them, so that a second copy would be the same bytes."""
+
+    context: dict[str, Any]
+    composed_at: datetime
 
 
 @dataclass
 class _Waiting:
-    dots: dict[int, asyncio.Future[bool]]
-    outcomes: list[Outcome]
+    dots: dict[int, asyncio.Future[bool]] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
 
 
 class DeliveryLedger:
     """The ledger of one worker; `counts` is what it did so far, by state."""
 
-    def __init__(self, database: Database, settings: Settings, worker: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, worker: str, edition: str, now: Callable[[], datetime]
+    ) -> None:
         self._database, self._settings, self._worker, self._now = database, settings, worker, now
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
-        self._waiting = _Waiting({}, [])
-        self._writing: asyncio.Task[None] | None = None
-        self._error: BaseException | None = None
-        self._kept: dict[int, dict[str, Any]] = {}
+        self._edition = edition
+        self._connection: Connection | None = None
+        told = _TOLD[database.is_sqlite]
+        now_is_utc = bindparam("now", type_=UtcDateTime)
+        self._plan_next, self._close_sent, self._hand_over = (
+            text(statement.format(told=told)).bindparams(now_is_utc)
+            for statement in (_PLAN_NEXT, _CLOSE_SENT, _HAND_OVER)
+        )
+        self._waiting = _Waiting()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_next = False
+        self._on_the_wire: set[int] = set()
+        self._kept: dict[int, Kept] = {}
+        self.is_broken = False
         self.counts: dict[str, int] = {}
 
-    def keep(self, id: int, context: dict[str, Any], composed_at: datetime, edition: str) -> None:
-        """What the row will keep of its letter once it is handed over; said before `before_dot`."""
-        self._kept[id] = {"context": context, "composed_at": composed_at, "edition": edition}
+    def keep(self, id: int, kept: Kept) -> None:
+        """Said before `before_dot`."""
+        self._kept[id] = kept
 
-    async def before_dot(self, id: int) -> bool:
-        """Durably `handed_over`; False when the claim was taken away meanwhile (unsubscribed, paused, erased)."""
+    def before_dot(self, id: int) -> asyncio.Future[bool]:
+        """Durably `handed_over`; False when the claim was taken away meanwhile (unsubscribed, paused, erased), or when
+        nothing can be written down any more."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.dots[id] = future
-        self._wake()
-        return await future
+        if self.is_broken:
+            future.set_result(False)
+        else:
+            self._waiting.dots[id] = future
+            self._wake()
+        return future
 
-    async def outcome(self, outcome: Outcome) -> None:
-        """Noted; durable with one of the next commits, at the latest in `settle`."""
+    def outcome(self, outcome: Outcome) -> None:
+        """Noted; durable with the next commit, at the latest in `settle`."""
+        self._on_the_wire.discard(outcome.id)
         self._waiting.outcomes.append(outcome)
-        self._wake()
+        if not self.is_broken:
+            self._wake()
 
     async def settle(self) -> None:
-        """Returns when everything noted is durable. Raises what a commit raised."""
-        while self._writing is not None:
-            await asyncio.shield(self._writing)
-        if self._error is not None:
-            raise self._error
+        """Returns when everything noted is durable; tries for half a minute while the database is away, then raises."""
+        for index, pause in enumerate(_SETTLE_PAUSES):
+            await asyncio.sleep(pause)
+            try:
+                self._commit_waiting()
+            except SQLAlchemyError:
+                if index == len(_SETTLE_PAUSES) - 1:
+                    raise
+            else:
+                return
 
     def close(self) -> None:
-        self._pool.shutdown()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._hang_up()
 
     def _wake(self) -> None:
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write())
-
-    async def _write(self) -> None:
         loop = asyncio.get_running_loop()
+        if self._is_next:
+            return
+        if not self._on_the_wire:
+            self._is_next = True
+            loop.call_soon(self._write)
+        elif self._timer is None:
+            self._timer = loop.call_later(GATHER_SECONDS, self._write)
+
+    def _write(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._is_next = None, False
         try:
-            while self._waiting.dots or self._waiting.outcomes:
-                await asyncio.sleep(_GATHER_SECONDS)
-                batch, self._waiting = self._waiting, _Waiting({}, [])
-                try:
-                    held = await loop.run_in_executor(self._pool, self._commit, list(batch.dots), batch.outcomes)
-                except Exception as error:  # noqa: BLE001 - kept and raised by settle: no dot may follow a failed commit
-                    self._error, held = error, set()
-                for id, future in batch.dots.items():
-                    if not future.done():
-                        future.set_result(id in held)
+            self._commit_waiting()
+        except SQLAlchemyError:
+            log.exception("The ledger cannot write; no dot goes out.", extra={"action": "ledger_failed"})
+            self.is_broken = True
+
+    def _commit_waiting(self) -> None:
+        """Raises SQLAlchemyError; then no dot of these goes out, and the outcomes wait for the next try."""
+        waiting, self._waiting = self._waiting, _Waiting()
+        held: set[int] = set()
+        try:
+            held = self._commit(list(waiting.dots), waiting.outcomes)
+        except SQLAlchemyError:
+            self._waiting.outcomes[:0] = waiting.outcomes
+            self._hang_up()
+            raise
         finally:
-            self._writing = None
+            self._on_the_wire |= held
+            for id, future in waiting.dots.items():
+                if not future.done():
+                    future.set_result(id in held)
 
     def _commit(self, dots: list[int], outcomes: list[Outcome]) -> set[int]:
-        now = self._now()
-        with self._database.write() as session:
-            sent = [outcome for outcome in outcomes if outcome.kind is Kind.accepted]
-            if sent:
-                self._close_sent(session, sent, now)
-            for outcome in outcomes:
-                if outcome.kind is not Kind.accepted:
-                    self._close_other(session, outcome, now)
-            held = self._mark_handed_over(session, dots, now) if dots else set()
+        if not dots and not outcomes:
+            return set()
+        now, held = self._now(), set[int]()
+        sent = [outcome for outcome in outcomes if outcome.kind is Kind.accepted]
+        if len(sent) < len(outcomes):
+            with self._database.write() as session:
+                for outcome in outcomes:
+                    if outcome.kind is not Kind.accepted:
+                        self._close_other(session, outcome, now)
+        if sent or dots:
+            self._connection = self._connection or self._database.keep_open()
+            with self._database.on(self._connection) as connection:
+                if sent:
+                    self._mark_sent(connection, sent, now)
+                if dots:
+                    held = self._mark_handed_over(connection, dots, now)
         for outcome in outcomes:
             self.counts[outcome.kind] = self.counts.get(outcome.kind, 0) + 1
             self._kept.pop(outcome.id, None)
         return held
 
-    def _mark_handed_over(self, session: Session, dots: list[int], now: datetime) -> set[int]:
-        """The ids that were still ours; their rows keep the words, so that a second copy would be the same bytes."""
-        rows = [{"row": id, "worker": self._worker, "handed_over_at": now, **self._kept[id]} for id in dots]
-        if session.connection().execute(_HAND_OVER, rows).rowcount == len(rows):
-            return set(dots)
-        mine = (col(Delivery.state) == DeliveryState.handed_over) & (col(Delivery.claimed_by) == self._worker)
-        return set(session.execute(select(Delivery.id).where(col(Delivery.id).in_(dots), mine)).scalars())
-
-    def _close_sent(self, session: Session, sent: list[Outcome], now: datetime) -> None:
-        receipts = [
-            {"row": outcome.id, "receipt": said(outcome.reply) if outcome.reply else "", "closed_at": now}
-            for outcome in sent
+    def _mark_handed_over(self, connection: Connection, dots: list[int], now: datetime) -> set[int]:
+        """The ids that were still ours."""
+        rows = [
+            {"id": id, "context": kept.context, "composed_at": self._stamp(kept.composed_at)}
+            for id in dots
+            for kept in (self._kept[id],)
         ]
-        session.connection().execute(_CLOSE_SENT, receipts)
-        ids = [outcome.id for outcome in sent]
-        session.connection().execute(_PLAN_NEXT, {"ids": ids, "now": now})
+        values = {"rows": json.dumps(rows), "now": now, "worker": self._worker, "edition": self._edition}
+        return set(connection.execute(self._hand_over, values).scalars())
+
+    def _mark_sent(self, connection: Connection, sent: list[Outcome], now: datetime) -> None:
+        """The people first, as everybody locks them first."""
+        told = [{"id": outcome.id, "receipt": said(outcome.reply) if outcome.reply else ""} for outcome in sent]
+        values = {"rows": json.dumps(told), "now": now}
+        connection.execute(self._plan_next, values)
+        connection.execute(self._close_sent, values)
+
+    def _stamp(self, at: datetime) -> str:
+        """As `UtcDateTime` stores it."""
+        at = at.astimezone(UTC)
+        return at.strftime("%Y-%m-%d %H:%M:%S.%f") if self._database.is_sqlite else at.isoformat()
+
+    def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def _close_other(self, session: Session, outcome: Outcome, now: datetime) -> None:
         found = session.exec(select(Delivery.enrollment_id).where(Delivery.id == outcome.id)).first()

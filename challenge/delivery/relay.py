@@ -11,7 +11,7 @@ import base64
 import ssl
 from collections import deque
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from urllib.parse import unquote, urlsplit
 
 from challenge.delivery.replies import Reply, Stage
@@ -88,6 +88,8 @@ class Line(asyncio.Protocol):
         self._may_write = asyncio.Event()
         self._may_write.set()
         self._gone = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = self._patience = 0.0
         self._lost = ""
 
     @property
@@ -124,6 +126,8 @@ class Line(asyncio.Protocol):
         self._lost = self._lost or (f"the connection broke ({exc})" if exc else "the relay hung up")
         self._gone.set()
         self._may_write.set()
+        if self._timer is not None:
+            self._timer.cancel()
         self._wake()
 
     def pause_writing(self) -> None:
@@ -151,17 +155,16 @@ class Line(asyncio.Protocol):
         if not self._replies:
             if self._lost:
                 raise LineLost(self._lost)
+            self._expect(seconds)
             self._waiter = asyncio.get_running_loop().create_future()
-            timer = asyncio.get_running_loop().call_later(seconds, self._lose, f"no answer within {seconds:g} s")
             try:
                 await self._waiter
             finally:
-                timer.cancel()
                 self._waiter = None
         if not self._replies:
             raise LineLost(self._lost)
         code, text = self._replies.popleft()
-        return Reply.read(code, text.encode(), stage)
+        return _reply(code, text, stage)
 
     def abort(self) -> None:
         """Drops the connection at once: what was not finished with a dot is not a mail."""
@@ -204,11 +207,32 @@ class Line(asyncio.Protocol):
             return
         self._part.append(row)
         if glue != b"-":
-            text = "\n".join(part[4:].decode("utf-8", "replace") for part in self._part)
-            self._replies.append((int(code), "".join(c if c.isprintable() or c == "\n" else " " for c in text)))
+            text = "\n".join([part[4:].decode("utf-8", "replace") for part in self._part])
+            if not text.isprintable():
+                text = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+            self._replies.append((int(code), text))
             if len(self._part) > 1:
                 self.lines = [part[4:].decode("ascii", "replace") for part in self._part]
             self._part = []
+
+    def _expect(self, seconds: float) -> None:
+        """One timer per line, moved on only when it fires: setting one per reply was a tenth of the sender's CPU."""
+        loop = asyncio.get_running_loop()
+        self._patience, self._deadline = seconds, loop.time() + seconds
+        if self._timer is None or self._timer.when() > self._deadline:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(self._deadline, self._look_at_the_clock)
+
+    def _look_at_the_clock(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done():
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._deadline:
+            self._timer = loop.call_at(self._deadline, self._look_at_the_clock)
+        else:
+            self._lose(f"no answer within {self._patience:g} s")
 
     def _lose(self, why: str) -> None:
         self._lost = self._lost or why
@@ -260,6 +284,12 @@ async def open_line(
     except (OSError, LineLost, TimeoutError) as error:
         await _drop(line)
         raise CannotOpen(stage, f"no line to {url.host}:{url.port} at {stage}: {str(error) or 'timed out'}") from error
+
+
+@lru_cache(maxsize=64)
+def _reply(code: int, text: str, stage: Stage) -> Reply:
+    """A relay says the same again and again."""
+    return Reply.read(code, text.encode(), stage)
 
 
 @cache

@@ -18,9 +18,10 @@ from typing import Any
 from sqlmodel import Session, col, select, update
 
 from challenge.db import Database
-from challenge.delivery.ledger import DeliveryLedger
-from challenge.delivery.smtp import Envelope, Sender, SendResult
-from challenge.dispatch import claim_due, over_domain_rate, raise_alert, stop_sending
+from challenge.delivery.ledger import DeliveryLedger, Kept
+from challenge.delivery.replies import Reply, Stage
+from challenge.delivery.smtp import Envelope, Kind, Outcome, Sender, SendResult
+from challenge.dispatch import claim_due, over_domain_rate, raise_alert, release, stop_sending
 from challenge.errors import ChallengeError
 from challenge.events import address_hash, append, installation_key, lock
 from challenge.journey import day_of
@@ -36,7 +37,7 @@ from challenge.models import (
 )
 from challenge.programme.definition import Challenge
 from challenge.rendering.links import Address
-from challenge.rendering.message import Composer, Letter
+from challenge.rendering.message import Composer, Letter, UnsafeMessage
 from challenge.rendering.templates import Content
 from challenge.settings import Settings
 
@@ -67,7 +68,8 @@ async def drain(
     """Sends what is due for up to `seconds` of real time, then finishes what is in flight."""
     with database.write() as session:
         installation_key(session)  # made now if it never was: the looks below only read
-    ledger = DeliveryLedger(database, composer.settings, worker, now)
+        release(session, [worker], composer.settings, now())  # what a drain left behind when the database went away
+    ledger = DeliveryLedger(database, composer.settings, worker, composer.challenge.edition, now)
     feed = _Feed(database, composer, ledger, worker, now, time.monotonic() + seconds)
     try:
         result = await sender.send(feed.next, ledger)
@@ -102,8 +104,12 @@ class _Feed:
         while True:
             if len(self._ready) < BATCH // 2 and self._coming is None and not self._is_over():
                 self._coming = asyncio.ensure_future(asyncio.to_thread(self._claim))
+            if self._ledger.is_broken:
+                return None
             if self._ready:
-                return self._envelope(self._ready.popleft())
+                if envelope := self._envelope(self._ready.popleft()):
+                    return envelope
+                continue
             if self._coming is None:
                 return None
             coming = self._coming
@@ -125,12 +131,17 @@ class _Feed:
     def _is_over(self) -> bool:
         return self._empty or time.monotonic() > self._until
 
-    def _envelope(self, letter: Letter) -> Envelope:
-        message = self._composer.compose(letter)
-        self._ledger.keep(
-            letter.to.delivery_id, kept_words(letter), letter.composed_at, self._composer.challenge.edition
-        )
-        return Envelope(letter.to.delivery_id, message.sender, message.recipient, message.data, is_wire_ready=True)
+    def _envelope(self, letter: Letter) -> Envelope | None:
+        """None: it cannot be made; the row says why, and the others go on."""
+        id = letter.to.delivery_id
+        try:
+            message = self._composer.compose(letter)
+        except UnsafeMessage as error:
+            reply = Reply(554, "5.6.0", str(error), Stage.mail)
+            self._ledger.outcome(Outcome(id, Kind.refused, Stage.mail, reply))
+            return None
+        self._ledger.keep(id, Kept(kept_words(letter), letter.composed_at))
+        return Envelope(id, message.sender, message.recipient, message.data, is_wire_ready=True)
 
     def _claim(self) -> list[Letter]:
         settings, challenge, now = self._composer.settings, self._composer.challenge, self._now()

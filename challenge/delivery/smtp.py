@@ -66,11 +66,11 @@ class SendResult:
 class Ledger(Protocol):
     """Where the stages are written down."""
 
-    async def before_dot(self, id: int) -> bool:
+    def before_dot(self, id: int) -> Awaitable[bool]:
         """Returns when `handed_over` is durable; False: the message is no longer wanted, drop it without its dot."""
         ...
 
-    async def outcome(self, outcome: Outcome) -> None:
+    def outcome(self, outcome: Outcome) -> None:
         """Called exactly once for every envelope taken from the source."""
         ...
 
@@ -185,6 +185,7 @@ class _Courier:
         self.line: Line | None = None
         self.job: _Job | None = None
         self.dotted: _Job | None = None
+        self.suspect: tuple[_Job, Reply] | None = None
         self.announced = False
         self.failed = self.tried = False
 
@@ -207,7 +208,7 @@ class _Courier:
             if envelope is None:
                 return False
             if why := _unfit(envelope):
-                await self._report(envelope, Kind.refused, Stage.mail, Reply(554, "5.6.0", why, Stage.mail))
+                self._report(envelope, Kind.refused, Stage.mail, Reply(554, "5.6.0", why, Stage.mail))
             else:
                 self.job = _Job(envelope)
         return self.job is not None
@@ -263,7 +264,7 @@ class _Courier:
             return True
         self.job = None
         reply = Reply(553, "5.6.7", "the relay takes no internationalised address", Stage.rcpt)
-        await self._report(job.envelope, Kind.refused, Stage.rcpt, reply)
+        self._report(job.envelope, Kind.refused, Stage.rcpt, reply)
         return False
 
     def _announcement(self, line: Line, job: _Job) -> bytes:
@@ -289,10 +290,14 @@ class _Courier:
                 line.write(b"DATA\r\n")
             data = await self._unless_closing(line, Stage.data, bad)
             bad = bad or (data if data is not None and data.code != 354 else None)
+        if self.suspect is not None and bad is not None:
+            self._clear_up(is_twice=all(reply is not None and reply.code < 300 for reply in (mail, rcpt, data)))
+            raise LineLost("the relay fell out of step")  # what it said may be about the mail before
+        self._clear_up()
         if bad is None:
             return True
         self.job, self.announced = None, False
-        await self._report(job.envelope, Kind.refused, bad.stage, bad)
+        self._report(job.envelope, Kind.refused, bad.stage, bad)
         await self._clear(line, bad, body_expected=data is not None and data.code == 354)
         return False
 
@@ -333,12 +338,12 @@ class _Courier:
         except BaseException:
             await _settled(durable)
             if following is not None:
-                await self._report(following.envelope, Kind.unsent, Stage.mail, None, "the line broke")
+                self._report(following.envelope, Kind.unsent, Stage.mail, None, "the line broke")
             raise
         if not wanted:
             line.abort()
             self.job, self.announced = following, False
-            await self._report(job.envelope, Kind.unsent, Stage.body, None, "no longer wanted")
+            self._report(job.envelope, Kind.unsent, Stage.body, None, "no longer wanted")
             return
         if not line.is_quiet:
             self.job = following
@@ -361,10 +366,10 @@ class _Courier:
             return None
         while (envelope := await self.source()) is not None:
             if why := _unfit(envelope):
-                await self._report(envelope, Kind.refused, Stage.mail, Reply(554, "5.6.0", why, Stage.mail))
+                self._report(envelope, Kind.refused, Stage.mail, Reply(554, "5.6.0", why, Stage.mail))
             elif not (envelope.recipient + envelope.sender).isascii() and "SMTPUTF8" not in line.extensions:
                 reply = Reply(553, "5.6.7", "the relay takes no internationalised address", Stage.rcpt)
-                await self._report(envelope, Kind.refused, Stage.rcpt, reply)
+                self._report(envelope, Kind.refused, Stage.rcpt, reply)
             else:
                 return _Job(envelope)
         return None
@@ -379,26 +384,53 @@ class _Courier:
         except LineLost as error:
             known, kind, why = None, Kind.unsent, str(error)
         line.abort()
-        await self._report(job.envelope, kind, Stage.body, known, why)
+        self._report(job.envelope, kind, Stage.body, known, why)
 
     async def _final_reply(self, line: Line, job: _Job) -> None:
         try:
             reply = await line.reply(Stage.dot, self.sender.timeouts.dot)
         except LineLost as error:
             self.dotted = None
-            await self._report(job.envelope, Kind.uncertain, Stage.dot, None, str(error))
+            self._report(job.envelope, Kind.uncertain, Stage.dot, None, str(error))
             await self._line_lost(line, error)
             return
         self.dotted = None
         line.messages += 1
         if reply.code == 421 or 300 <= reply.code < 400:
             line.abort()
+        if reply.code >= 400 and not line.is_lost:
+            self.suspect = (job, reply)
+            if not self.announced:
+                await self._end_suspect_line(line)
+            return
         kind = Kind.accepted if reply.code < 300 else Kind.refused if reply.code >= 400 else Kind.uncertain
-        await self._report(job.envelope, kind, Stage.dot, reply)
+        self._report(job.envelope, kind, Stage.dot, reply)
+
+    async def _end_suspect_line(self, line: Line) -> None:
+        """A no may have been said while the body was still going out, and a yes may follow for the dot: only the answer
+        to the next command shows whether it was all there was."""
+        line.write(b"QUIT\r\n")
+        try:
+            last = await line.reply(Stage.done, self.sender.timeouts.step)
+            self._clear_up(is_twice=last.code < 300 and last.code != 221)
+        except LineLost:
+            self._clear_up()
+        line.abort()
+
+    def _clear_up(self, *, is_twice: bool = False) -> None:
+        """Reports the mail whose refusal waited for proof; a relay that said both no and yes leaves it uncertain."""
+        if self.suspect is None:
+            return
+        (job, reply), self.suspect = self.suspect, None
+        if is_twice:
+            self._report(job.envelope, Kind.uncertain, Stage.dot, None, f"the relay said no and yes ({reply})")
+        else:
+            self._report(job.envelope, Kind.refused, Stage.dot, reply)
 
     async def _line_lost(self, line: Line, error: LineLost) -> None:
         """What was announced on a line that had carried mail before moves to a new one, once and without a strike."""
         job, self.announced = self.job, False
+        self._clear_up()
         line.abort()
         if job is None:
             return
@@ -406,24 +438,23 @@ class _Courier:
             job.fresh_tries -= 1
             return
         self.job = None
-        await self._report(job.envelope, Kind.unsent, Stage.body if job.in_flight else Stage.mail, None, str(error))
+        self._report(job.envelope, Kind.unsent, Stage.body if job.in_flight else Stage.mail, None, str(error))
 
     async def _give_up(self, why: str) -> None:
+        self._clear_up()
         if self.dotted is not None:
             job, self.dotted = self.dotted, None
-            await self._report(job.envelope, Kind.uncertain, Stage.dot, None, why)
+            self._report(job.envelope, Kind.uncertain, Stage.dot, None, why)
             if self.line is not None:
                 self.line.abort()
         if self.job is not None:
             job, self.job = self.job, None
-            await self._report(job.envelope, Kind.unsent, Stage.mail, None, why)
+            self._report(job.envelope, Kind.unsent, Stage.mail, None, why)
             if self.line is not None and (job.in_flight or self.announced):
                 self.line.abort()
 
-    async def _report(
-        self, envelope: Envelope, kind: Kind, stage: Stage, reply: Reply | None = None, why: str = ""
-    ) -> None:
-        await self.ledger.outcome(Outcome(envelope.id, kind, stage, reply, why))
+    def _report(self, envelope: Envelope, kind: Kind, stage: Stage, reply: Reply | None = None, why: str = "") -> None:
+        self.ledger.outcome(Outcome(envelope.id, kind, stage, reply, why))
 
 
 async def _settled(future: asyncio.Future[bool]) -> None:

@@ -193,7 +193,10 @@ def _bare_ends(head: bytes) -> int:
 def _wire_address(email: str) -> str:
     """The address with its domain in A-labels (RFC 5891); a local part that needs SMTPUTF8 stays as it is."""
     local, _, domain = email.rpartition("@")
-    return f"{local}@{domain if domain.isascii() else domain.encode('idna').decode()}"
+    try:
+        return f"{local}@{domain if domain.isascii() else domain.encode('idna').decode()}"
+    except UnicodeError:
+        raise UnsafeMessage("The address has a domain that cannot be written in a mail.") from None
 
 
 def _header_text(text: str) -> str:

@@ -24,7 +24,7 @@ class Notes:
     async def before_dot(self, id: int) -> bool:
         return id not in self.outcomes
 
-    async def outcome(self, outcome: Outcome) -> None:
+    def outcome(self, outcome: Outcome) -> None:
         assert outcome.id not in self.outcomes, "told twice"
         self.outcomes[outcome.id] = outcome
 

@@ -12,7 +12,7 @@ from sqlmodel import select
 
 from challenge import participation as acts
 from challenge.audit import Audit
-from challenge.delivery.ledger import DeliveryLedger
+from challenge.delivery.ledger import DeliveryLedger, Kept
 from challenge.delivery.send import kept_words, prepare
 from challenge.dispatch import bring_back, claim_due, leave, resume_sending, stop_sending
 from challenge.events import suppress
@@ -188,8 +188,8 @@ def test_it_resends_once_with_the_same_bytes_when_told_to(make_engine: Any, rela
     kept.append(engine.composer.compose(letter).data)
 
     async def hand_over_and_die() -> None:
-        ledger = DeliveryLedger(engine.database, engine.settings, "dead", lambda: engine.now)
-        ledger.keep(ids[0], kept_words(letter), letter.composed_at, engine.challenge.edition)
+        ledger = DeliveryLedger(engine.database, engine.settings, "dead", engine.challenge.edition, lambda: engine.now)
+        ledger.keep(ids[0], Kept(kept_words(letter), letter.composed_at))
         assert await ledger.before_dot(ids[0])
         ledger.close()
 
