@@ -18,6 +18,10 @@ SOFT_DAYS = 3
 SOFT_WINDOW = timedelta(days=14)
 
 
+_HARD = {"hardness": "hard"}
+_SOFT = {"hardness": "soft"}
+
+
 def hard_bounce(
     session: Session, person: tuple[Enrollment, Subscriber], delivery: Delivery | None, why: str, now: datetime
 ) -> bool:
@@ -63,10 +67,6 @@ def complaint(
     append(session, enrollment, EventKind.complained, now, delivery=delivery, reasons=why[:300])
     give_up(session, subscriber, "complaint", why, now)
     return True
-
-
-_HARD = {"hardness": "hard"}
-_SOFT = {"hardness": "soft"}
 
 
 def give_up(
