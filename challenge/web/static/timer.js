@@ -15,27 +15,30 @@
     return { figure, word };
   }
 
-  function timer(box, name, hold, rest, times) {
+  // A long hold is followed by as much rest as the person wants: the next one starts when they say so. Short holds
+  // follow each other, with a breath between them.
+  function timer(box, name, hold, times) {
     const { figure, word } = face(box);
     const go = make("button", { type: "button", className: "second" });
+    const breath = hold < 10 ? 5 : 0;
     let round = 0, phase = "", until = 0, ticking = 0;
-    const label = (action) => { go.textContent = `${action}: ${name}`; };
-    const idle = (number, said) => { clearInterval(ticking); ticking = 0; round = 0; figure.textContent = number; word.textContent = said; label(words.start); };
-    const enter = (next, seconds, said) => { phase = next; until = Date.now() + seconds * 1000; word.textContent = said; tick(); };
+    const show = (number, said, action) => { figure.textContent = number; word.textContent = said; go.textContent = `${action}: ${name}`; };
+    const still = (number, said, action) => { clearInterval(ticking); ticking = 0; show(number, said, action); };
+    const enter = (next, seconds, said) => { phase = next; until = Date.now() + seconds * 1000; show(seconds, said, words.stop); };
     function tick() {
       const left = Math.ceil((until - Date.now()) / 1000);
-      if (left > 0) figure.textContent = left;
-      else if (phase !== "hold") { round += 1; enter("hold", hold, `${words.hold} ${of(round, times)}`); }
-      else if (round >= times) idle("0", words.done);
-      else enter("rest", rest, words.rest);
+      if (left > 0) { figure.textContent = left; return; }
+      if (phase !== "hold") { round += 1; enter("hold", hold, `${words.hold} ${of(round, times)}`); }
+      else if (round >= times) { round = 0; still(0, words.done, words.start); }
+      else if (breath) enter("breath", breath, words.rest);
+      else still(hold, `${of(round, times)}. ${words.pause}`, words.next);
     }
     go.addEventListener("click", () => {
-      if (ticking) return idle(hold, words.stopped);
-      label(words.stop);
-      ticking = setInterval(tick, 200);
+      if (ticking) { if (phase === "hold") round -= 1; return still(hold, words.stopped, words.start); }
       enter("ready", 3, words.ready);
+      ticking = setInterval(tick, 200);
     });
-    idle(hold, words.seconds);
+    show(hold, words.seconds, words.start);
     box.append(go);
   }
 
@@ -55,8 +58,8 @@
   }
 
   for (const box of document.querySelectorAll(".pacer")) {
-    const { name, hold, rest, times, sets } = box.dataset;
-    if (Number(hold)) timer(box, name, Number(hold), Number(rest), Number(times));
+    const { name, hold, times, sets } = box.dataset;
+    if (Number(hold)) timer(box, name, Number(hold), Number(times));
     else counter(box, name, Number(times) * Number(sets));
   }
 })();

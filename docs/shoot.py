@@ -1,0 +1,53 @@
+"""Takes the pictures of the pages: each at 320 and 1280 px, light and dark, into docs/pictures/pages.
+
+    python -m docs.shoot            all of them
+    python -m docs.shoot day erase  only these
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from tests.integration.web.stage import CHROMIUM, served, states
+
+PICTURES = Path(__file__).parent / "pictures" / "pages"
+WIDTHS = (320, 1280)
+SCHEMES = ("light", "dark")
+_COLOURS = 48
+
+
+def main(wanted: list[str]) -> None:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as stage, sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        page = browser.new_page()
+        for state in states(stage):
+            if wanted and state.name not in wanted:
+                continue
+            page.set_viewport_size({"width": 320, "height": 640})
+            page.goto(stage.url + state.path)
+            state.steps(page)
+            for width in WIDTHS:
+                for scheme in SCHEMES:
+                    _take(page, PICTURES / f"{state.name}-{width}-{scheme}.png", width, scheme)
+        browser.close()
+
+
+def _take(page: Any, file: Path, width: int, scheme: str) -> None:
+    page.set_viewport_size({"width": width, "height": 640 if width < 700 else 800})
+    page.emulate_media(color_scheme=scheme)
+    picture = Image.open(io.BytesIO(page.screenshot(full_page=True, animations="disabled")))
+    picture.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
