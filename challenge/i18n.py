@@ -89,9 +89,9 @@ class Language:
         """`March 2`, `2. März`: day and month."""
         return format_skeleton("MMMMd", day, locale=self._babel)
 
-    def full_date(self, day: date) -> str:
-        """`March 2, 2027`, `2. März 2027`."""
-        return format_date(day, "long", locale=self._babel)
+    def full_date(self, at: datetime) -> str:
+        """`March 2, 2027`, `2. März 2027`, where the time says."""
+        return format_date(at.date(), "long", locale=self._babel)
 
     def number(self, number: float) -> str:
         return format_decimal(number, locale=self._babel)

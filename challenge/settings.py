@@ -27,7 +27,7 @@ from challenge.errors import SettingsError, UsageError
 
 PREFIX = "CHALLENGE_"
 _ALSO_BARE = {"database_url", "redis_url"}
-_MAY_BE_EMPTY = {"signup_rate"}
+_MAY_BE_EMPTY = {"signup_rate", "signup_address_rate"}
 _SECRET = {"webhook_mailgun_key", "webhook_postmark_secret"}
 _REQUIRED_IN_PRODUCTION = (
     "secret_key",
@@ -97,6 +97,8 @@ class Settings(BaseModel):
     )
     allowed_origins: str = _about("", "sites whose scripts may post sign-ups, comma-separated; `*` = any")
     signup_rate: str = _about("20/minute", "sign-ups per network, e.g. `20/minute`; empty = no limit")
+    signup_address_rate: str = _about("5/hour", "sign-ups per e-mail address; empty = no limit")
+    signup_proof: bool = _about(False, "let the browser do a proof of work (ALTCHA) before a sign-up, on every way in")
     signup_min_seconds: float = _about(2.0, "least seconds between showing the form and posting it", ge=0)
     scanner_networks: str = _about("", "file of networks that filter mail, read instead of the one that ships")
     trusted_proxies: int = _about(0, "reverse proxies in front of the web server that set X-Forwarded-For", ge=0, le=5)
@@ -153,7 +155,7 @@ class Settings(BaseModel):
             raise ValueError("is not smtps://…, smtp://… or smtp+plain://…")
         return value
 
-    @field_validator("signup_rate")
+    @field_validator("signup_rate", "signup_address_rate")
     @classmethod
     def _rate(cls, value: str) -> str:
         if value and not re.fullmatch(r"\d+ ?(/|per) ?(\d+ ?)?(second|minute|hour|day)s?", value):

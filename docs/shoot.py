@@ -1,7 +1,7 @@
 """Takes the pictures of the pages: each at 320 and 1280 px, light and dark, into docs/pictures/pages.
 
-    python -m docs.shoot            all of them
-    python -m docs.shoot day erase  only these
+python -m docs.shoot            all of them
+python -m docs.shoot day erase  only these
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class Links:
             case Link.rest:
                 return self.day_path(to, day_of(to.key) or 1) + "#rest"
             case Link.position:
-                return self.preferences_path(to) + "#position"
+                return self.day_path(to, day_of(to.key) or 1) + "#position"
             case Link.preferences | Link.resume:
                 return self.preferences_path(to)
             case Link.calendar:

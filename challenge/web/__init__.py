@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,9 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
         api,
         dashboard,
         day,
+        embed,
         health,
+        joining,
         mine,
         participant,
         preferences,
@@ -101,9 +104,9 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
     )
     csrf.init_app(app)
     limiter = _limiter(app, settings)
-    for door in (public, participant, day, preferences, mine, track, dashboard, api, health, webhooks):
+    for door in (public, embed, participant, day, preferences, mine, track, dashboard, api, health, webhooks):
         app.register_blueprint(door.room)
-    public.limit(app, limiter, settings)
+    joining.limit(app, limiter, settings)
     if settings.uses_inbox and not settings.is_production:
         _add_inbox(app, settings.data_dir)
     _answer_errors(app)
@@ -131,9 +134,14 @@ def _limiter(app: Flask, settings: Settings) -> Limiter:
 
 
 def network() -> str:
-    """Rates count per network, not per address: an IPv6 visitor owns a /64 of addresses."""
-    address = request.remote_addr or "unknown"
-    return ":".join(address.split(":")[:4]) if ":" in address else address
+    """Rates count per network: an IPv6 visitor owns a /64 of addresses."""
+    try:
+        address = ipaddress.ip_address((request.remote_addr or "").partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    return str(ipaddress.ip_network((address, 64 if address.version == 6 else 32), strict=False).network_address)
 
 
 def _words() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from challenge.errors import BadInput
 from challenge.stats.filter import read
 from challenge.stats.funnel import funnel
 from challenge.web import service
-from challenge.web.public import HONEYPOT, enroll
+from challenge.web.joining import join
 from challenge.web.speaking import said
 
 room = Blueprint("api", __name__)
@@ -23,18 +23,17 @@ _ACCEPTED = {"status": "accepted", "next": "Please look for the e-mail that we s
 def sign_up() -> Any:
     """202, and the same answer whether or not the address is known."""
     if request.method == "OPTIONS":
-        return _with_cors(Response(status=204))
+        return Response(status=204)
     fields = request.get_json(silent=True)
     if not isinstance(fields, dict):
-        return _with_cors(_error("Send a JSON object with at least an email.", 400))
-    if not fields.get(HONEYPOT):
-        try:
-            enroll(fields, f"api {request.headers.get('Origin', '')}".strip())
-        except BadInput as error:
-            return _with_cors(_error(said(error), 422, field=error.field))
+        return _error("Send a JSON object with at least an email.", 400)
+    try:
+        join(fields, f"api {request.headers.get('Origin', '')}".strip())
+    except BadInput as error:
+        return _error(said(error), 422, field=error.field)
     response = jsonify(_ACCEPTED)
     response.status_code = 202
-    return _with_cors(response)
+    return response
 
 
 @room.get("/api/v1/stats")
@@ -75,7 +74,13 @@ def _error(words: str, status: int, **more: str) -> Response:
     return response
 
 
-def _with_cors(response: Response) -> Response:
+@room.after_request
+def _for_scripts(response: Response) -> Response:
+    """Also a refusal must be readable on the other site."""
+    return with_cors(response) if request.endpoint == "api.sign_up" else response
+
+
+def with_cors(response: Response) -> Response:
     origin, allowed = request.headers.get("Origin", ""), service().settings.origins
     if origin and (origin in allowed or "*" in allowed):
         response.headers["Access-Control-Allow-Origin"] = "*" if "*" in allowed else origin

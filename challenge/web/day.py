@@ -137,7 +137,10 @@ def _page(token: str, said: Said) -> str:
 def _when(at: datetime, timezone: str) -> str:
     local = at.astimezone(ZoneInfo(timezone))
     words = say("%(weekday)s at %(hour)s")
-    return words % {"weekday": language().weekday(at, timezone), "hour": language().hour(local.hour).replace(" ", "\N{NO-BREAK SPACE}")}
+    return words % {
+        "weekday": language().weekday(at, timezone),
+        "hour": language().hour(local.hour).replace(" ", "\N{NO-BREAK SPACE}"),
+    }
 
 
 def _days() -> tuple[int, ...]:

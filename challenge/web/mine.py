@@ -41,7 +41,7 @@ def certificate(token: str) -> str:
         done=sorted(done),
         agreed=agreed,
         days=[(number, links.day_path(to, number)) for number in sorted({*out, *done})],
-        today=service().clock.now().astimezone(ZoneInfo(subscriber.timezone)).date(),
+        today=service().clock.now().astimezone(ZoneInfo(subscriber.timezone)),
         preferences=preferences,
         nonce=nonce(preferences.rpartition("/")[2]),
         enrollment=enrollment,

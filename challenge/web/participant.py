@@ -67,7 +67,10 @@ def _confirmed(session: Session, enrollment: Enrollment, subscriber: Subscriber)
 
 
 def _when(at: datetime, timezone: str) -> dict[str, str]:
-    return {"weekday": language().weekday(at, timezone), "hour": language().hour(at.hour).replace(" ", "\N{NO-BREAK SPACE}")}
+    return {
+        "weekday": language().weekday(at, timezone),
+        "hour": language().hour(at.hour).replace(" ", "\N{NO-BREAK SPACE}"),
+    }
 
 
 @room.get("/unsubscribe/<token>")

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any, cast
+from typing import Any
 
-from flask import Blueprint, Flask, Response, abort, redirect, render_template, request, send_file, url_for
-from flask_limiter import Limiter
+from flask import Blueprint, Response, abort, redirect, render_template, request, send_file, url_for
 
 from challenge.errors import BadInput
 from challenge.i18n import N_
 from challenge.journey import FIRST_HOUR, LAST_HOUR
 from challenge.programme.definition import picture_path
 from challenge.programme.exercises import Goal, Position, find
-from challenge.settings import Settings
-from challenge.signup import DEFAULT_HOUR, DEFAULT_ZONE, read, register
-from challenge.tokens import Tokens
+from challenge.signup import DEFAULT_HOUR, DEFAULT_ZONE
 from challenge.web import service
+from challenge.web.joining import HONEYPOT, join, shown
 from challenge.web.page import labelled, zone_options
-from challenge.web.speaking import asked, challenge, language, say
+from challenge.web.speaking import challenge, language, say
 
 room = Blueprint("public", __name__)
 _KEPT = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "form_variant")
-HONEYPOT = "website"
 
 
 @room.get("/")
@@ -34,24 +30,11 @@ def landing() -> str:
 def sign_up() -> Any:
     """Answers the same whether or not the address is known; a filled honeypot gets that answer too."""
     fields = request.form.to_dict()
-    if fields.get(HONEYPOT):
-        return redirect(url_for("public.check_inbox"), 303)
     try:
-        if _is_too_fast(fields.get("shown", ""), service().tokens, service().settings):
-            raise BadInput("email", "That was very quick. Please press the button once more.")
-        enroll(fields, "form")
+        join(fields, "form")
     except BadInput as error:
         return _form(fields, error), 422
     return redirect(url_for("public.check_inbox"), 303)
-
-
-def enroll(fields: dict[str, Any], consent_source: str) -> None:
-    """One sign-up, however it came in. Raises BadInput."""
-    found = service()
-    spoken = found.composer.templates.languages.choose(str(fields.get("locale") or "")[:16], *asked())
-    signup = read({**fields, "locale": spoken}, consent_source=consent_source)
-    with found.database.write() as session:
-        register(session, signup, found.challenge, found.clock.now())
 
 
 @room.get("/check-inbox")
@@ -98,24 +81,16 @@ def picture(edition: str, file: str) -> Response:
     return response
 
 
-def limit(app: Flask, limiter: Limiter, settings: Settings) -> None:
-    """The same limit on every way in."""
-    if settings.signup_rate:
-        shared = limiter.shared_limit(settings.signup_rate, scope="signup", methods=["POST"])
-        for endpoint in ("public.sign_up", "api.sign_up"):
-            app.view_functions[endpoint] = cast(Any, shared(app.view_functions[endpoint]))
-
-
 def _form(fields: dict[str, Any], error: BadInput | None) -> str:
     kept = {name: (fields.get(name) or request.args.get(name, ""))[:100] for name in _KEPT}
     kept["referrer"] = (fields.get("referrer") or request.referrer or "")[:500]
-    now = int(time.time())
     return render_template(
         "landing.html",
         fields=fields,
         error=error,
         kept={name: value for name, value in kept.items() if value},
-        shown=f"{now}.{service().tokens.tag(f'shown:{now}')}",
+        shown=shown(),
+        asks_proof=service().settings.signup_proof,
         honeypot=HONEYPOT,
         zones=zone_options(),
         zone=fields.get("timezone") or DEFAULT_ZONE,
@@ -125,11 +100,3 @@ def _form(fields: dict[str, Any], error: BadInput | None) -> str:
         position=fields.get("position") or Position.seated,
         goals=labelled(Goal, N_("A bit of all")),
     )
-
-
-def _is_too_fast(shown: str, tokens: Tokens, settings: Settings) -> bool:
-    """A form of ours says when it was shown; a form on another site does not, and is held by the rate alone."""
-    at, _, tag = shown.partition(".")
-    if not at.isdigit() or not tokens.is_tag(f"shown:{at}", tag):
-        return False
-    return time.time() - int(at) < settings.signup_min_seconds

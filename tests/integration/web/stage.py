@@ -23,6 +23,7 @@ from challenge.plan import plan_due
 from challenge.programme.definition import shipped
 from challenge.rendering.links import Address, Link, Links
 from challenge.settings import read_settings
+from challenge.supervisor import free_port
 from challenge.web import create_app
 
 NOW = datetime(2027, 3, 5, 12, tzinfo=UTC)
@@ -68,7 +69,9 @@ class Stage:
     """The app on a port of its own. `url` is where it answers."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
-        given = {"signup_rate": "", "signup_min_seconds": 0, "clock_start": NOW, **settings}
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        given = {"signup_rate": "", "signup_min_seconds": 0, "clock_start": NOW, "base_url": self.url, **settings}
         environ = {"CHALLENGE_DATA_DIR": str(folder), "CHALLENGE_MAIL_REPLY_TO": "Help <help@challenge.example>"}
         self.settings = read_settings(environ, None, **given)
         self.database = Database(self.settings.database)
@@ -77,8 +80,7 @@ class Stage:
             set_up(session, self.settings)
         self.app = create_app(self.settings, shipped())
         self.service = self.app.extensions["challenge"]
-        self.server = make_server("127.0.0.1", 0, self.app, threaded=True)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.server = make_server("127.0.0.1", port, self.app, threaded=True)
         self._thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self._thread.start()
         self._people = 0
@@ -183,6 +185,7 @@ def states(stage: Stage) -> Iterator[State]:
     yield State("exercises-found", "/exercises?position=lying&goal=walk&symptom=&muscle=")
     yield State("exercises-none", "/exercises?position=lying&muscle=wings")
     yield State("privacy", "/privacy")
+    yield State("embed", "/embed")
     yield State("unsubscribe", started.unsubscribe)
     yield State("link-broken", "/day/abc")
     yield State("page-missing", "/nothing-here")

@@ -6,15 +6,13 @@ One browser and one server for all of it: axe with every rule it has, targets, g
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from challenge.programme.reading import grade
-from tests.integration.web.stage import CHROMIUM, Stage, State, served, states
+from tests.integration.web.stage import Stage, State, states
 
 pytestmark = pytest.mark.browser
 WIDTHS = (320, 390, 768, 1280)
@@ -43,25 +41,6 @@ SHAPE = """() => ({
   size: parseFloat(getComputedStyle(document.body).fontSize), moving: document.getAnimations().length,
   left: [...document.querySelectorAll("main :is(h1, h2, h3, p, li, dt, dd, label, legend, button, summary)")].filter((one) => one.offsetParent && !one.querySelector("p, li")).map((one) => one.innerText.trim()),
 })"""
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    if not CHROMIUM.exists():
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    with served(tmp_path_factory.mktemp("stage")) as stage:
-        yield stage
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import altcha
 import pytest
 from flask.testing import FlaskClient
 from sqlmodel import func, select
@@ -347,3 +349,82 @@ def test_it_allows_other_sites_only_when_they_are_named(tmp_path: Path) -> None:
 def test_it_asks_for_a_token_before_it_tells_numbers(site: Site) -> None:
     assert site.client.get("/api/v1/stats").status_code == 401
     assert site.client.get("/api/v1/stats", headers={"Authorization": "Bearer x"}).status_code == 401
+
+
+WAYS_IN = [("/signup", "data"), ("/api/v1/signups", "json")]
+
+
+@pytest.mark.parametrize(("path", "body"), WAYS_IN)
+def test_it_guards_every_way_in_alike(tmp_path: Path, path: str, body: str) -> None:
+    site = Site(tmp_path, signup_address_rate="2/hour")
+
+    def join(**fields: str) -> int:
+        with site.app.test_client() as client:
+            return client.post(path, **{body: {"email": "ana@example.com", **fields}}).status_code
+
+    now = int(time.time())
+    tag = site.app.extensions["challenge"].tokens.tag
+    assert join(email="q@example.com", shown=f"{now}.{tag(f'shown:{now}')}") == 422  # too quick for a person
+    assert join(email="f@example.com", shown=f"{now - 60}.{tag('shown:1')}") == 422  # forged
+    assert join(email="b@example.com", website="x") in (303, 202)
+    assert site.count(Subscriber) == 0
+    early = now - 60
+    assert join(email="c@example.com", shown=f"{early}.{tag(f'shown:{early}')}") in (303, 202)
+    assert [join() in (303, 202), join(email="ANA@Example.com") in (303, 202), join()] == [True, True, 429]
+    assert join(email="d@example.com") in (303, 202)  # another address is not held up
+    site.database.close()
+
+
+@pytest.mark.parametrize(("path", "body"), WAYS_IN)
+def test_it_asks_for_a_proof_of_work_on_every_way_in(tmp_path: Path, path: str, body: str) -> None:
+    site = Site(tmp_path, signup_proof=True)
+
+    def join(email: str, proof: str = "") -> int:
+        return site.client.post(path, **{body: {"email": email, "proof": proof}}).status_code
+
+    def prove(email: str) -> str:
+        task = site.client.post("/api/v1/signups/proof", json={"email": email}).json["proof"]  # type: ignore[index]
+        asked = altcha.Challenge.from_dict(task)
+        solution = altcha.solve_challenge(asked)
+        assert solution is not None
+        return altcha.Payload(asked, solution).to_base64()
+
+    proof = prove("ANA@example.com")
+    forged = altcha.Payload.from_base64(proof)
+    forged.challenge.parameters.cost = 1
+    for wrong in ("", "x", "e30=", forged.to_base64(), "é", "A" * 5000):
+        assert join("ana@example.com", wrong) == 422
+    assert join("ben@example.com", proof) == 422  # worth nothing for another address
+    assert site.count(Subscriber) == 0
+    assert join("ana@example.com", proof) in (303, 202)
+    assert site.client.post("/api/v1/signups/proof", json={"email": "x"}).status_code == 422
+    site.database.close()
+
+
+def test_it_asks_for_no_proof_unless_it_is_switched_on(site: Site) -> None:
+    assert site.client.post("/api/v1/signups/proof", json={"email": "ana@example.com"}).json == {"proof": None}
+    assert b"noscript" not in site.client.get("/").data
+
+
+def test_it_tells_other_sites_why_they_must_wait(tmp_path: Path) -> None:
+    site = Site(tmp_path, signup_rate="1/minute", allowed_origins="https://clinic.example")
+    headers = {"Origin": "https://clinic.example"}
+    answers = [
+        site.client.post("/api/v1/signups", json={"email": f"p{n}@example.com"}, headers=headers) for n in (1, 2)
+    ]
+    assert [answer.status_code for answer in answers] == [202, 429]
+    assert answers[1].headers["Access-Control-Allow-Origin"] == "https://clinic.example"
+    site.database.close()
+
+
+def test_it_keeps_where_somebody_came_from(site: Site) -> None:
+    page = site.client.get(
+        "/?utm_source=pod&utm_campaign=march&form_variant=b", headers={"Referer": "https://a.example/x"}
+    )
+    kept = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page.text))
+    kept.pop("shown")
+    site.client.post("/signup", data={"email": "ana@example.com", **kept})
+    row = site.enrollment()
+    assert (row.source, row.utm_source, row.utm_campaign, row.form_variant, row.referrer) == (
+        "pod", "pod", "march", "b", "a.example",
+    )  # fmt: skip
