@@ -80,7 +80,7 @@ class Stage:
             set_up(session, self.settings)
         self.app = create_app(self.settings, shipped())
         self.service = self.app.extensions["challenge"]
-        self.server = make_server("127.0.0.1", port, self.app, threaded=True)
+        self.server = make_server("127.0.0.1", port, _whole(self.app), threaded=True)
         self._thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self._thread.start()
         self._people = 0
@@ -127,6 +127,19 @@ class Stage:
             rows = update(Delivery).where(col(Delivery.enrollment_id) == enrollment_id, col(Delivery.due_at) <= now)
             session.exec(rows.values(state=DeliveryState.sent, closed_at=now))
             session.exec(update(Enrollment).where(col(Enrollment.id) == enrollment_id).values(plan_at=now))
+
+
+def _whole(app: Any) -> Callable[..., list[bytes]]:
+    """Each answer as one piece: a browser that goes away must not leave a file open."""
+
+    def serve(environ: Any, start: Any) -> list[bytes]:
+        answer = app(environ, start)
+        try:
+            return [b"".join(answer)]
+        finally:
+            answer.close()
+
+    return serve
 
 
 def _newest() -> Any:

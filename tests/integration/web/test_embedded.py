@@ -72,7 +72,7 @@ def page(browser: Any) -> Iterator[Any]:
 
 def snippet(stage: Stage, number: int) -> str:
     """What the operator copies from /embed."""
-    found = re.findall(r"<pre>(.*?)</pre>", stage.app.test_client().get("/embed").text, re.DOTALL)[number]
+    found: str = re.findall(r"<pre>(.*?)</pre>", stage.app.test_client().get("/embed").text, re.DOTALL)[number]
     for mark, sign in (("&lt;", "<"), ("&gt;", ">"), ("&#34;", '"')):
         found = found.replace(mark, sign)
     return found
