@@ -47,6 +47,7 @@ _SUBJECT = any_of(
     fail(?:ure|ed) (?:delivery|to deliver|mail)
     delivery (?:status notification|failure|failed|error|problem|report|notification|unsuccessful|has failed|incomplete|could not|delayed|impossible)
     (?:mail|message|e-?mail|your (?:mail|message|e-?mail)|the message)\b.{0,60}(?:undeliver\w*|not (?:be )?deliver\w*|delivery|returned|failed|failure|rejected|bounced?|non livr|blocked|could not|couldn't|cannot|error|delayed|status)
+    automatically rejected
     undeliver
     non-?deliver
     not deliver
@@ -139,7 +140,7 @@ _DELAY_TEXT = any_of(
     delivery (?:attempts )?will continue
     will (?:continue to |keep |be )(?:try(?:ing)?|retr(?:y|ied)|attempt)
     still (?:trying|being|being retried)
-    has not (?:yet )?been (?:delivered|collected)
+    has not yet been (?:delivered|collected)
     not yet been delivered
     will be retried
     will continue (?:to be )?(?:retr|tried|trying|for)
@@ -160,6 +161,7 @@ _GIVEN_UP = re.compile(
 _SENTENCE = any_of(
     r"""
     (?:could|can|cannot|can ?not|may|was|were|has|have|had|is|are|did|does|would|will|couldn'?t|wasn'?t|hasn'?t|can'?t|haven'?t)\s?(?:not|n't|n’t)? ?(?:be |been |have been |get )?(?:un)?(?:deliver\w*|sent to|reach(?:ed)?|return(?:ed)?\b.{0,30}(?:sender|undeliver|because|to you)|processed|forwarded|accepted|transmitted|bounced)
+    automatically rejected
     undeliver(?:able|ed)
     non-?deliver
     deliver(?:y|ing)\b.{0,60}\b(?:fail\w*|error|problem|impossible|aborted|unsuccessful|not possible|status|suspended|attempt)
@@ -222,7 +224,7 @@ _SENTENCE = any_of(
 )
 _ORIGINAL = any_of(
     r"""
-    [-=_*#~ ]{2,}[^\n]{0,10}?(?:this is a copy of (?:the|your) message|below this line|(?:the )?(?:header|text|body|start|beginning|copy|content)s? of (?:the |your )?(?:original|message|returned)|original (?:message|mail|text|e-?mail)|message (?:header|text|body|headers|contents?)|unsent message|returned (?:message|mail)|undelivered message|your (?:original )?message|ursprüngliche|message d'origine|enclosed is|message follows|message source|oorspronkelijk|original)[^\n]{0,80}
+    [-=_*#~|][-=_*#~| ]+[^\n]{0,10}?(?:this is a copy of (?:the|your) message|below this line|(?:the )?(?:header|text|body|start|beginning|copy|content)s? of (?:the |your )?(?:original|message|returned)|original (?:message|mail|text|e-?mail)|message (?:header|text|body|headers|contents?)|unsent message|returned (?:message|mail)|undelivered message|your (?:original )?message|ursprüngliche|message d'origine|enclosed is|message follows|message source|oorspronkelijk|original)[^\n]{0,80}
     (?:the )?(?:text|headers?|body|content|copy|beginning|first \w+ \w+) of (?:the|your) (?:original |returned |e-?)?(?:message|mail)[^\n]{0,60}(?:follow|below|:)[^\n]{0,30}
     (?:your )?original (?:message|mail)(?: headers?| text)?(?: follows| is| was| attached| below)?[^\n]{0,20}:?\s*$
     (?:unsent )?message (?:text |header )?follows:?
@@ -366,23 +368,33 @@ def is_bounce(mail: Part, words: str) -> bool:
     if re.match(r"(?i)(?:re|aw|fwd?|wg|antw|sv|tr|rv|odp)\s*:", subject) and not is_from_a_server(mail):
         return False
     own = _QUOTING.split(words)[0]
-    says = bool(_SENTENCE.search(own[:6000]))
     named = bool(_SUBJECT.match(subject))
     if is_signed_by_a_server(mail):
-        return says or named
-    if any(mail.get(name) for name in ("list-unsubscribe", "list-id", "feedback-id")) or is_named_an_answer(mail):
+        return named or bool(_SENTENCE.search(own[:6000]))
+    if is_named_an_answer(mail):
         return False
+    if any(mail.get(name) for name in _LIST_FIELDS) and not _PLAIN_SUBJECT.match(subject):
+        return False  # a list's mail, unless it is the list to which the bounce came
+    says = bool(_SENTENCE.search(own[:6000]))
     if is_from_a_server(mail):
         return says and (named or bool(_PLAINLY.search(own[:2000])))
     return named and says and bool(_PLAINLY.search(own[:2000])) and not mail.get("in-reply-to")
 
 
+_LIST_FIELDS = ("list-unsubscribe", "list-id", "feedback-id")
+_PLAIN_SUBJECT = re.compile(
+    r"(?i)\W*(?:returned (?:mail|e-?mail|message)|undeliver(?:ed|able) (?:mail|message)|failure notice|delivery status notification"
+    r"|(?:mail|message|e-?mail) (?:delivery )?(?:failed|failure|could not be delivered|not delivered)|delivery (?:failure|failed))"
+)
 _PLAINLY = any_of(
     r"""
     (?:your|the|this|following|a) (?:e-?mail|mail|message)\b.{0,160}(?:not (?:be )?(?:deliver|sen[dt]|reach|accept)|undeliver|fail|reject|return|bounc|block|refus|delay)
     deliver\w*\b.{0,60}(?:fail|impossible|problem|error|not possible|unsuccessful|recipients?)
     (?:un)?able to deliver
     undeliver
+    failed recipients?
+    requested action (?:not taken|aborted)
+    automatically rejected
     that'?s not a valid
     no such (?:user|mailbox|address)
     user (?:unknown|not found)
@@ -451,8 +463,6 @@ def _with_words(chosen: dict[str, int], lines: list[str]) -> list[Named]:
     for address, number in chosen.items():
         known.setdefault(address.lower(), (address, number))
     order = sorted(known.values(), key=lambda one: one[1])[:50]
-    if len(order) == 1:
-        return [Named(order[0][0], "\n".join(lines))]
     named = []
     for at, (address, number) in enumerate(order):
         until = order[at + 1][1] if at + 1 < len(order) else len(lines)

@@ -53,10 +53,11 @@ def understood(data: bytes) -> list[Report]:
     mail = read(data)
     if complaint := complaint_in(mail):
         return [complaint]
-    if mail.parameters.get("report-type", "").lower() == "disposition-notification":
-        return [_receipt(mail)]
     text = own_text(mail)
     words = freetext.before_the_original(text)
+    if mail.parameters.get("report-type", "").lower() == "disposition-notification":
+        refused = freetext.is_signed_by_a_server(mail) and freetext.is_bounce(mail, words)  # Dovecot's way to reject
+        return _from_text(mail, words, text) if refused else [_receipt(mail)]
     told = _told(mail)
     if told:
         if _is_challenge(mail, told):

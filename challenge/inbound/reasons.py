@@ -8,6 +8,7 @@ unknown" says nothing against the person. Patterns see lower-case text without a
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from challenge.inbound.patterns import any_of
 from challenge.inbound.report import Hardness, Reason
@@ -47,7 +48,7 @@ RULES: tuple[tuple[Reason, str], ...] = (
         receiving mail too quickly
         unusual (?:rate|traffic)
         mails? per (?:hour|day|minute)
-        number of messages .{0,30}exceed
+        number of messages (?!in ).{0,30}exceed
         """,
     ),
     (
@@ -120,7 +121,8 @@ RULES: tuple[tuple[Reason, str], ...] = (
         bad helo
         messages? from .{0,60}(?:weren't|were not) sent
         part of their network is on
-        connection (?:refused|rejected|denied|not accepted) (?:due to|because|by|for|from)
+        connection (?:refused|rejected|denied|not accepted) (?:due to|because|for)
+        connection (?:rejected|denied) (?:by|from)
         (?:access|connection)s? (?:denied|rejected|from your|from this) (?:ip|host|network|country|due)
         banned sending
         banned
@@ -136,7 +138,7 @@ RULES: tuple[tuple[Reason, str], ...] = (
         domain of sender
         sender'?s? (?:domain|mailbox|address)
         your (?:e-?mail )?(?:address|domain) (?:has been|is|was) (?:block|black|reject|den|not (?:accepted|allowed))
-        not accepting mail from (?:this|your|you)
+        not accepting (?:any )?(?:mail|messages|e-?mail) from
         mail from .{0,30}(?:refused|rejected|not allowed|denied)
         only accepts? (?:mail|messages|e-?mail)s? from
         (?:not|only) (?:allowed|permitted|authori[sz]ed) (?:to|senders)
@@ -181,6 +183,7 @@ RULES: tuple[tuple[Reason, str], ...] = (
         out of quota
         exceed\w* .{0,30}(?:quota|storage|mailbox size|disk|allowed space|space)
         zu ?viele mails
+        number of messages in .{0,40}(?:exceed|limit)
         too many (?:messages|mails) (?:on|in)\b
         quota exceeded
         (?:mail|disk|storage|mailbox|user|account|message|the|his|her|their|file system|soft|hard) ?quotas?\b
@@ -285,7 +288,7 @@ RULES: tuple[tuple[Reason, str], ...] = (
         Reason.user_unknown,
         r"""
         \b<who>\b[^.;]{0,50}?\b(?:unknown|un-known|does ?n[o']?t exists?|do(?:es)? not exist|not exists?|not found|(?:not|never) (?:been )?(?:listed|known|valid|registered|recogni[sz]ed|here|on (?:this|our)|in (?:our|the|this|directory)|a (?:valid|known|user|registered|recipient|local)|configured|defined|created|provisioned|available at|local)|non-?existent|invalid|unrecogni[sz]ed|no longer (?:exists?|valid|here|on|a |at|with|works?|employed|works|hosted|accepted|associated)|could not be found|cannot be found|couldn'?t be found|can't be found|wasn't found|was not found|isn't (?:a |in |valid|known|found|listed)|aren't|is wrong|incorrect|misspelled|mistyped|has moved|moved|removed|deleted|terminated|expired|undeliverable address)
-        \b(?:unknown|un-known|invalid|no such|non-?existent|bad|unrecogni[sz]ed|undefined|illegal|wrong|incorrect|unrouteable|unroutable|undeliverable|missing|not a (?:valid|known)|no valid|no known|no active|non active|unidentified|nonexisting) (?:e-?mail |mail |local |virtual |destination |to |final |delivery |smtp |internet |network )?<who>\b
+        \b(?:unknown|un-known|invalid|no such|non-?existent|bad|unrecogni[sz]ed|undefined|illegal|wrong|incorrect|unrouteable|unroutable|undeliverable|missing|no final|not a (?:valid|known)|no valid|no known|no active|non active|unidentified|nonexisting) (?:(?:e-?mail|mail|local|virtual|destination|to|final|delivery|smtp|internet|network) ){0,3}<who>\b
         \bno (?:mail ?box|mail box|user|account|recipient|one|person|such|matching|local mailbox|known|record) (?:\w+ ){0,3}(?:here|by that|with that|of that|for that|named|found|available|exists?|at this|called|name|matching|in )
         \bno such\b(?! domain| host)
         nosuchuser
@@ -302,7 +305,7 @@ RULES: tuple[tuple[Reason, str], ...] = (
         isn't a customer
         doesn'?t (?:have|handle|host|know|like|recognize) (?:an? |any |this |that |the |mail for (?:this|that) )?(?:\S+ )?(?:e-?mail |mail )?(?:account|mailbox|user|recipient|address)
         doesn't have a yahoo
-        does not have an? .{0,30}(?:account|mailbox)
+        does not have an? .{0,30}(?:account|mailbox|delivery point)
         have an? .{0,20}account \(
         user does not
         no (?:e-?mail|mail) (?:account|address|box)
@@ -495,30 +498,11 @@ RULES: tuple[tuple[Reason, str], ...] = (
         unauthori[sz]ed
         not authori[sz]ed
         authori[sz]ation
-        access (?:is )?(?:denied|rejected|refused|restricted)
-        permission denied
-        denied by
         administrativ\w* (?:prohibit\w*|deni\w*|reject\w*|block\w*)
-        prohibit
-        forbidden
-        not allowed
-        not permitted
-        disallow
-        restrict
         authentication (?:is )?(?:required|failed)
         must (?:authenticate|issue)
-        \bblocked\b
-        \bdenied\b
-        refused by
-        rejected (?:due|because|by|for|as)
-        security
         confirmation
         requires? confirm
-        not accepted
-        unacceptable
-        \b(?:mail|message|delivery) refused
-        \brejected\b
-        organization
         transport\.rules
         tls (?:is )?required
         requires? (?:tls|encryption|starttls)
@@ -617,6 +601,33 @@ RULES: tuple[tuple[Reason, str], ...] = (
     ),
 )
 
+# A plain "no": asked last, and a code that stands beside it knows better.
+UNCLEAR: tuple[tuple[Reason, str], ...] = (
+    (
+        Reason.policy,
+        r"""
+        permission denied
+        denied by
+        prohibit
+        forbidden
+        not allowed
+        not permitted
+        disallow
+        restrict
+        \bblocked\b
+        \bdenied\b
+        refused by
+        security
+        not accepted
+        unacceptable
+        \b(?:mail|message|delivery) refused
+        \brejected\b
+        access (?:is )?(?:denied|rejected|refused|restricted)
+        rejected (?:due|because|by|for|as)
+        """,
+    ),
+)
+
 _DETAIL: dict[str, Reason] = {
     "1.0": Reason.user_unknown,
     "1.1": Reason.user_unknown,
@@ -656,6 +667,7 @@ _DETAIL: dict[str, Reason] = {
 _CLASSES = {"4": Reason.network, "6": Reason.content, "7": Reason.policy}
 
 _COMPILED = tuple((reason, any_of(patterns, who=_WHO)) for reason, patterns in RULES)
+_UNCLEAR = tuple((reason, any_of(patterns)) for reason, patterns in UNCLEAR)
 _LINK = re.compile(r"(?:https?://|www\.)[^\s<>\"]*")
 _LINK_WORD = re.compile(r"[?&]p=([a-z]+)")
 _ADDRESS = re.compile(r"<[^<>\s]{0,320}@[^<>\s]{0,320}>|[^\s<>@\"(\[]{1,320}@[^\s<>@\"()\[\]]{1,255}")
@@ -664,7 +676,7 @@ _HOST = re.compile(
 )
 _KEEP = re.compile(r"resolver\.|transport\.|storedrv\.")
 _BREAKS = re.compile(r"[\s_]+|(?<=\s)\d{3}-(?=\S)|[\"'`´‘’“”*=_]{2,}|[<>\[\]\"]")
-_CODE = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.]*\d)")
+_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?![\d.]*\d)")
 _LONGEST = 3000
 
 
@@ -678,14 +690,25 @@ def plain(text: str) -> str:
 
 
 def from_words(text: str) -> Reason | None:
-    """What these words say, or None when no rule knows them."""
+    """What these words say, or None when no rule knows them. A mere "rejected" yields to the code that stands with it."""
     words = plain(text)
-    if not words:
-        return None
+    reason, is_clear = _judged(words) if words else (None, False)
+    if reason is None or is_clear:
+        return reason
+    code = from_status(code_in(text))
+    return reason if code is None or code in _CLASSES.values() else code
+
+
+@lru_cache(maxsize=4096)
+def _judged(words: str) -> tuple[Reason | None, bool]:
+    """The first rule that fits, and whether it is more than "no"."""
     for reason, pattern in _COMPILED:
         if pattern.search(words):
-            return reason
-    return None
+            return reason, True
+    for reason, pattern in _UNCLEAR:
+        if pattern.search(words):
+            return reason, False
+    return None, False
 
 
 def from_status(status: str) -> Reason | None:
@@ -698,8 +721,11 @@ def from_status(status: str) -> Reason | None:
 
 def code_in(text: str) -> str:
     """The first enhanced code in a text, or nothing."""
-    found = _CODE.search(text)
-    return found[1] if found else ""
+    for found in _CODE.finditer(text):
+        before = text[found.start() - 1 : found.start()]
+        if not before.isdigit() and before != ".":
+            return found[0]
+    return ""
 
 
 def hardness_of(reason: Reason) -> Hardness:
