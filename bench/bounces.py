@@ -60,7 +60,9 @@ def main() -> int:
             _corpus("perl", "written from: Debian's Perl parser", chosen.perl or _debian(folder), "t/corpus/*.msg"),
             _corpus("flufl", "measured on: flufl.bounce", chosen.flufl or _flufl(folder), "tests/data/*.txt"),
         ]
-        print(f"{'corpus':36} {'parser':13} {'recognised':>15} {'hard/soft right':>16} {'false':>7} {'mails/CPU s':>12}")
+        print(
+            f"{'corpus':36} {'parser':13} {'recognised':>15} {'hard/soft right':>16} {'false':>7} {'mails/CPU s':>12}"
+        )
         for corpus in corpora:
             for title, ask in (("ours", _ours), ("flufl.bounce", _theirs)):
                 _show(corpus, title, ask)

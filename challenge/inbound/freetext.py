@@ -228,12 +228,12 @@ _ORIGINAL = any_of(
     (?:the )?(?:text|headers?|body|content|copy|beginning|first \w+ \w+) of (?:the|your) (?:original |returned |e-?)?(?:message|mail)[^\n]{0,60}(?:follow|below|:)[^\n]{0,30}
     (?:your )?original (?:message|mail)(?: headers?| text)?(?: follows| is| was| attached| below)?[^\n]{0,20}:?\s*$
     (?:unsent )?message (?:text |header )?follows:?
-    return-path:[^\n]*
-    received: (?:from|by|\(|via|with)[^\n]*
-    message-id: <[^\n]*
+    (?<![ \t])return-path:[^\n]*
+    (?<![ \t])received: (?:from|by|\(|via|with)[^\n]*
+    (?<![ \t])message-id: <[^\n]*
     -{2,} ?(?:original|forwarded|weitergeleitete|mensaje|message) [^\n]{0,40}
-    mime-version: 1\.0
-    dkim-signature:[^\n]*
+    (?<![ \t])mime-version: 1\.0
+    (?<![ \t])dkim-signature:[^\n]*
     """,
     before=r"^[ \t>]*",
     after=r"$",
@@ -330,6 +330,9 @@ _CLEARLY = any_of(
     after=r"\b[^@\n]{0,60}$",
     ignore_case=True,
 )
+
+
+_HEADER = re.compile(r"(?i)[ \t>]*(?:to|cc)[ \t]*:")
 
 
 @dataclass(frozen=True)
@@ -444,7 +447,8 @@ def named_in(mail: Part, words: str, sender: set[str]) -> list[Named]:
             if _NOT_A_RECIPIENT.search(before[-120:]) or (not before.strip(" <\"'*-\t(") and _speaks_to_us(line)):
                 continue
             begins = not before.strip(" \t<\"'*->([{.:#0123456789") or bool(_CLEARLY.search(before))
-            (clear if begins else vague).setdefault(address, number)
+            is_of_a_header = _HEADER.match(before) is not None  # the returned message's own, told by some servers
+            (clear if begins and not is_of_a_header else vague).setdefault(address, number)
     if failed:
         clear = {address: clear.get(address, vague.get(address, 0)) for address in failed}
     chosen = clear or dict(list(vague.items())[:1])

@@ -124,8 +124,7 @@ RULES: tuple[tuple[Reason, str], ...] = (
         connection (?:refused|rejected|denied|not accepted) (?:due to|because|for)
         connection (?:rejected|denied) (?:by|from)
         (?:access|connection)s? (?:denied|rejected|from your|from this) (?:ip|host|network|country|due)
-        banned sending
-        banned
+        banned (?:sending|ip|host|address|client|sender)
         """,
     ),
     (
@@ -456,7 +455,7 @@ RULES: tuple[tuple[Reason, str], ...] = (
         phish
         executable
         attachments? (?:is |are |not |type|reject|block)
-        banned (?:file|content|attach)
+        \bbanned\b
         profan
         offensive
         \buribl

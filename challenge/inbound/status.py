@@ -71,6 +71,8 @@ def _told(fields: dict[str, str]) -> Told | None:
     if not recipient and not (action and "status" in fields):
         return None
     diagnostic = _after_kind(fields.get("diagnostic-code", "") or fields.get("x-supplementary-info", ""))
+    if not diagnostic:  # "Status: 5.0.0 (recipient reached disk quota)", "Action: failed (Bad destination)"
+        diagnostic = " ".join(words for name in ("status", "action") if " " in (words := fields.get(name, "")))
     found = _STATUS.search(fields.get("status", ""))
     return Told(recipient, action, better(found[1] if found else "", diagnostic), diagnostic)
 

@@ -269,6 +269,15 @@ SERVERS = [
         ("bounce", "user_unknown", "hard"),
     ),
     (
+        "pmdf",
+        "Internet Mail Delivery <postmaster@mx.example>",
+        "Delivery Notification: Delivery has failed",
+        "This report relates to a message you sent with the following header fields:\n\n  Message-id: <1@ours.example>\n"
+        '  From: "Us" <hello@ours.example>\n  To: Ann <list@ours.example>\n\nYour message cannot be delivered to the following '
+        "recipients:\n\n  Recipient address: ann@example.org\n  Reason: recipient reached disk quota\n",
+        ("bounce", "mailbox_full", "soft"),
+    ),
+    (
         "nothing-said",
         "MAILER-DAEMON@mx.example",
         "failure notice",
