@@ -3,6 +3,7 @@
     mail      ours against smtp-source, django-post_office and RQ with a job per mail, with and without DKIM
     latency   32 connections to a relay 0, 50 and 100 ms away: ours, smtplib, smtp-source
     memory    the peak of our process tree at 10,000 and at 200,000 mails
+    kill      kill -9 of workers during a run, beside the peers'; of web, workers, Valkey and PostgreSQL at random
     plan      claiming, planning and an idle tick among 1,000,000 enrollments
 
 Needs Linux, Postfix's smtp-source and smtp-sink (Debian: apt-get install postfix) and the development dependencies.
@@ -18,6 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from bench.kill import kill
 from bench.latency import latency
 from bench.mail import mail
 from bench.memory import memory
@@ -25,7 +27,7 @@ from bench.ours import DKIM, KINDS, database_urls
 from bench.plan import plan
 from bench.report import Target, machine, show
 
-PARTS = ("mail", "latency", "memory", "plan")
+PARTS = ("mail", "latency", "memory", "plan", "kill")
 
 
 def main() -> int:
@@ -39,7 +41,8 @@ def main() -> int:
     parser.add_argument("--databases", default=",".join(KINDS), help="default: %(default)s")
     parser.add_argument("--dkim", help="comma-separated of none, rsa, ed25519, both; default: none,rsa,ed25519")
     parser.add_argument("--connections", type=int, default=20, help="SMTP connections of our worker in `mail`")
-    parser.add_argument("--no-peers", action="store_true", help="`mail` without django-post_office and RQ")
+    parser.add_argument("--kills", type=int, help="how often `kill` kills anything at random, for each database")
+    parser.add_argument("--no-peers", action="store_true", help="`mail` and `kill` without django-post_office and RQ")
     chosen = parser.parse_args()
     parts = chosen.part or PARTS
     if unknown := [part for part in parts if part not in PARTS]:
@@ -76,6 +79,11 @@ def _run(
     if part == "memory":
         few, many = (1_000, 10_000) if quick else (10_000, 200_000)
         return memory(folder, fresh, few=few, many=many, kinds=kinds)
+    if part == "kill":
+        return kill(
+            folder, fresh, mails=chosen.mails or (2_000 if quick else 20_000), worker_kills=5 if quick else 20,
+            kills=chosen.kills or (10 if quick else 100), people=100 if quick else 500, kinds=kinds, peers=not chosen.no_peers,
+        )  # fmt: skip
     return plan(folder, fresh, people=50_000 if quick else 1_000_000, kinds=kinds)
 
 

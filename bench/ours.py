@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import create_engine, text
 
 from bench.content import BASE_URL, SENDER, padded
-from bench.measure import Cost, Watch, cpu_of, wait_for
+from bench.measure import Cost, Watch, cpu_of, tree, wait_for
 from bench.people import fill
 from challenge.db import Database
 from challenge.dispatch import resume_sending, stop_sending
@@ -83,6 +83,8 @@ class Service:
     def __init__(
         self, folder: Path, database_url: str, smtp_url: str, people: int, *, connections: int = 20, dkim: str = "",
         due: int | None = None,
+        workers: int = 1,
+        lease: float = 60.0,
     ) -> None:  # fmt: skip
         self.folder, self.mails = folder, people if due is None else due
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,7 +104,8 @@ class Service:
             "CHALLENGE_BASE_URL": BASE_URL,
             "CHALLENGE_MAIL_FROM": f"Challenge <{SENDER}>",
             "CHALLENGE_CONTENT": str(folder / "content"),
-            "CHALLENGE_WORKERS": "1",
+            "CHALLENGE_WORKERS": str(workers),
+            "CHALLENGE_LEASE_SECONDS": str(lease),
             "CHALLENGE_SEND_CONNECTIONS": str(connections),
             "CHALLENGE_SECRET_KEY": "k" * 40,
         }
@@ -121,14 +124,22 @@ class Service:
     def roots(self) -> tuple[int, ...]:
         return (self.process.pid, self._valkey.pid)
 
+    def go(self) -> None:
+        """Sending is allowed from now on."""
+        with self.database.write() as session:
+            resume_sending(session)
+
+    def workers(self) -> list[int]:
+        """The processes that send, not the one that ticks and starts them."""
+        return [pid for pid in tree([self.process.pid]) if pid != self.process.pid]
+
     def run(self, is_over: Callable[[], bool], seconds: float) -> Run:
         """From the moment sending is allowed until `is_over()`, with everything it cost."""
         server = self._server_pids()
         before = cpu_of(server)
         with Watch(*self.roots) as watch:
             started = time.monotonic()
-            with self.database.write() as session:
-                resume_sending(session)
+            self.go()
             wait_for(is_over, seconds, f"all mails; the log is {self.folder / 'worker.log'}")
             took = time.monotonic() - started
         server_cpu = cpu_of(server) - before

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-__all__ = ["Target", "at_least", "at_most", "machine", "median", "show"]
+__all__ = ["Target", "at_least", "at_most", "exactly", "machine", "median", "show"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ def at_least(what: str, figure: float, wanted: float, unit: str = "") -> Target:
 
 def at_most(what: str, figure: float, wanted: float, unit: str = "") -> Target:
     return Target(what, f"{_number(figure)}{unit}", f"<= {_number(wanted)}{unit}", figure <= wanted)
+
+
+def exactly(what: str, figure: int, wanted: int) -> Target:
+    return Target(what, f"{figure}", f"= {wanted}", figure == wanted)
 
 
 def show(targets: Iterable[Target]) -> None:
