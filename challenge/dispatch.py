@@ -16,7 +16,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 from challenge.clock import is_waiting, keep, real_now
 from challenge.db import Database
 from challenge.events import append, lock
-from challenge.journey import MISSES_BEFORE_EXPIRED, MORNING_LASTS, next_waking
+from challenge.journey import ANSWERS, MISSES_BEFORE_EXPIRED, MORNING_LASTS, next_waking
 from challenge.models import (
     Alert,
     Delivery,
@@ -34,7 +34,9 @@ from challenge.programme.definition import Challenge
 from challenge.settings import OnUncertain, Settings
 
 STOPPED = "stop_sending"
-_DEFERRED_LASTS = timedelta(hours=12)
+DEFERRED_LASTS = timedelta(hours=12)
+_ASKED_FOR = ~col(Delivery.is_daily) & ((col(Delivery.resends) > 0) | col(Delivery.key).like("resend:%"))
+_ONLY_TODAY = ("rest", "nudge")  # said a day late they would be wrong
 _LATE_BATCH = 500
 _HELD = "state IN ('claimed', 'handed_over')"  # the words of `ix_delivery_held`: only held rows are looked at
 
@@ -101,7 +103,7 @@ def bring_back(database: Database, settings: Settings, now: datetime) -> tuple[i
 
 
 def move_missed(database: Database, challenge: Challenge, settings: Settings, now: datetime) -> int:
-    """A daily mail that did not leave within its morning: by our fault the next morning brings it, and after three it
+    """A mail that did not leave within its morning: by our fault the next morning brings it, and after three it
     is given up; a mailbox that deferred it all day has had its chance."""
     with database.read() as session:
         ids = session.exec(_late(now)).all()
@@ -188,8 +190,8 @@ def over_domain_rate(session: Session, domains: Iterable[str], settings: Setting
 
 def _due(challenge: Challenge, settings: Settings, now: datetime) -> SelectOfScalar[int | None]:
     in_its_morning = or_(
-        ~col(Delivery.is_daily),
-        col(Delivery.mail) == "welcome",
+        col(Delivery.mail).in_(ANSWERS),
+        _ASKED_FOR,
         col(Delivery.strikes) > 0,
         col(Delivery.planned_at) > now - MORNING_LASTS,
     )
@@ -208,14 +210,14 @@ def needs_review(challenge: Challenge, settings: Settings) -> bool:
 
 def _late(now: datetime) -> SelectOfScalar[int | None]:
     ours = (col(Delivery.strikes) == 0) & (col(Delivery.planned_at) <= now - MORNING_LASTS)
-    theirs = (col(Delivery.strikes) > 0) & (col(Delivery.planned_at) <= now - _DEFERRED_LASTS)
+    theirs = (col(Delivery.strikes) > 0) & (col(Delivery.planned_at) <= now - DEFERRED_LASTS)
     return (
         select(Delivery.id)  # type: ignore[return-value]
         .where(
             col(Delivery.state) == text("'scheduled'"),
             col(Delivery.due_at) <= now,
-            col(Delivery.is_daily),
-            col(Delivery.mail) != "welcome",
+            col(Delivery.mail).not_in(ANSWERS),
+            ~_ASKED_FOR,
             or_(ours, theirs),
         )
         .limit(_LATE_BATCH)
@@ -232,6 +234,10 @@ def _move(session: Session, number: int | None, challenge: Challenge, settings: 
         row.state, row.closed_at, row.reason = DeliveryState.failed, now, f"deferred all day: {row.reason}"[:300]
         enrollment.plan_at = now
         session.add_all([row, enrollment])
+        return
+    if row.mail in _ONLY_TODAY:
+        row.state, row.closed_at, row.reason = DeliveryState.expired, now, "its morning is over"
+        session.add(row)
         return
     ours = is_stopped(session) or ("not reviewed" if needs_review(challenge, settings) else "")
     if not ours and _misses(session, row) + 1 >= MISSES_BEFORE_EXPIRED:
@@ -296,7 +302,7 @@ def close_uncertain(session: Session, row: Delivery, settings: Settings, now: da
 def later(session: Session, row: Delivery, now: datetime, seconds: float) -> datetime:
     """When a deferred mail is tried again: in `seconds`, inside the person's waking window unless they asked for it."""
     at = now + timedelta(seconds=seconds)
-    if row.mail in ("confirm", "welcome"):
+    if row.mail in ANSWERS:
         return at
     enrollment = session.get_one(Enrollment, row.enrollment_id)
     return next_waking(session.get_one(Subscriber, enrollment.subscriber_id).timezone, at)

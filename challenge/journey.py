@@ -4,12 +4,16 @@ The answer is a fold over the person's events in the order they happened. A dail
 date at the person's hour in the zone they had then, turned into UTC for that date (PEP 495: in a spring gap the hour
 an instant later, in an autumn fold the first of the two).
 
-    confirmed            welcome at once, day 1 the next morning
+    confirmed            welcome at once (when imported: in waking hours), day 1 the next morning
     a morning passes     the next mail the next morning that the pace allows
-    rested on a morning  the next morning brings `rest:DATE`, everything else moves on by one
+    a day not done       one nudge, on the first morning that is free; where the next morning brings the next day,
+                         that mail carries the nudge as a line, for nobody gets two mails on one morning
+    rested               the next morning brings `rest:DATE`, everything else moves on by one
     missed (our fault)   the same mail the next morning
     paused, resumed      nothing; then the next mail the next morning
     changed              hour, zone or pace from the next mail on
+    finish               two mornings later the invitation, for who did a day; a week later the comeback, for who
+                         has days left
     resent               one more copy of a mail that fell due, beside the sequence: `resend:1:day-3`
 """
 
@@ -24,10 +28,14 @@ from zoneinfo import ZoneInfo
 FIRST_HOUR, LAST_HOUR = 6, 21
 CONFIRM_AGAIN = timedelta(hours=1)
 MORNING_LASTS = timedelta(hours=4)
+ANSWER_LASTS = timedelta(hours=1)
 MISSES_BEFORE_EXPIRED = 3
 WAIT_FOR_DONE_DAYS = 7
+INVITATION_AFTER_DAYS = 2
 COMEBACK_AFTER_DAYS = 7
+ANSWERS = ("confirm", "welcome")  # mails that answer what a person just did
 _DAY = timedelta(days=1)
+_INSTANT = timedelta(microseconds=1)  # what is due at the moment something happens was owed before it
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -37,7 +45,13 @@ class Pace(StrEnum):
     daily = "daily"
     every_other_day = "every_other_day"
     weekdays = "weekdays"
+    weekly = "weekly"
     when_done = "when_done"
+
+
+# Mornings from one mail of the sequence to the next, and from a day's mail to the nudge for it.
+_GAPS = {Pace.every_other_day: 2, Pace.weekly: 7}
+_NUDGES = {Pace.every_other_day: 1, Pace.weekly: 3, Pace.when_done: 1}
 
 
 @dataclass(frozen=True)
@@ -94,15 +108,37 @@ class _Walk:
     days: int
     rhythm: Rhythm
     owed: list[Owed] = field(default_factory=list)
+    copies: list[Owed] = field(default_factory=list)
     state: str = "pending"
     confirms: int = 0
     confirm_at: datetime | None = None
     next_key: str = ""
     next_at: datetime | None = None
-    last_key: str = ""
-    last_at: datetime | None = None
-    last_morning: date | None = None
+    dates: dict[str, date] = field(default_factory=dict)  # by key: what the date was for the person then
+    floor: date = date.min
+    floor_before_rest: date = date.min
+    is_imported: bool = False
     done: set[int] = field(default_factory=set)
+
+    def owe(self, owed: Owed) -> None:
+        self.owed.append(owed)
+        self.dates[owed.key] = local_date(self.rhythm, owed.due_at)
+
+    @property
+    def last(self) -> Owed:
+        return self.owed[-1]
+
+    @property
+    def last_daily(self) -> Owed:
+        return next(owed for owed in reversed(self.owed) if owed.is_daily)
+
+    def date_of(self, owed: Owed) -> date:
+        """The local date of a past mail: where the person was then, or where they are now, whichever is later, so that
+        nobody who flies back over the date line gets two mails with one date."""
+        return max(self.dates[owed.key], local_date(self.rhythm, owed.due_at))
+
+    def has(self, key: str) -> bool:
+        return any(owed.key == key for owed in self.owed)
 
 
 def plan(days: int, facts: Iterable[Fact], now: datetime) -> Plan:
@@ -115,10 +151,10 @@ def plan(days: int, facts: Iterable[Fact], now: datetime) -> Plan:
     for fact in ordered:
         if fact.at > now:
             break
-        _pass_mornings(walk, fact.at)
+        _pass_mornings(walk, fact.at + _INSTANT)
         _apply(walk, fact)
-    _pass_mornings(walk, now + timedelta(microseconds=1))
-    owed, state, look_again_at = tuple(walk.owed), walk.state, _look_again(walk)
+    _pass_mornings(walk, now + _INSTANT)
+    owed, state, look_again_at = (*walk.owed, *walk.copies), walk.state, _look_again(walk)
     return Plan(owed, _upcoming(walk), state, look_again_at)
 
 
@@ -134,8 +170,8 @@ def local_date(rhythm: Rhythm, at: datetime) -> date:
 
 
 def is_waking(timezone: str, at: datetime) -> bool:
-    """Whether a mail may reach the person now: from 6 to 21 local."""
-    return FIRST_HOUR <= at.astimezone(ZoneInfo(timezone)).hour < LAST_HOUR
+    """Whether a mail may reach the person now: from 6:00 to 21:59 local."""
+    return FIRST_HOUR <= at.astimezone(ZoneInfo(timezone)).hour <= LAST_HOUR
 
 
 def next_waking(timezone: str, at: datetime) -> datetime:
@@ -145,6 +181,17 @@ def next_waking(timezone: str, at: datetime) -> datetime:
     rhythm = Rhythm(timezone, FIRST_HOUR)
     today = local_date(rhythm, at)
     return next(start for start in (morning(rhythm, today), morning(rhythm, today + _DAY)) if start > at)
+
+
+def may_come(mail: str, timezone: str, planned_at: datetime, now: datetime, *, any_date: bool = False) -> bool:
+    """Whether a mail may leave now: an answer at any time while it is one, all else in waking hours of its own date
+    (`any_date`: a copy that somebody asked for)."""
+    if mail in ANSWERS and now - planned_at < ANSWER_LASTS:
+        return True
+    if mail in ANSWERS or any_date:
+        return is_waking(timezone, now)
+    zone = ZoneInfo(timezone)
+    return is_waking(timezone, now) and now.astimezone(zone).date() == planned_at.astimezone(zone).date()
 
 
 def done_days(facts: Sequence[Fact]) -> set[int]:
@@ -183,8 +230,9 @@ def _apply(walk: _Walk, fact: Fact) -> None:
         case "changed" if fact.rhythm:
             _change(walk, fact.rhythm, fact.at)
         case "rested":
-            _rest(walk)
+            _rest(walk, fact.at)
         case "undone" if fact.of == "rested" and walk.next_key.startswith("rest:"):
+            walk.floor = walk.floor_before_rest
             _aim_next(walk, fact.at)
         case "completed" | "undone" if not walk.next_key.startswith("rest:"):
             _aim_next(walk, fact.at)
@@ -206,30 +254,30 @@ def _sign_up(walk: _Walk, fact: Fact) -> None:
         return
     walk.rhythm = fact.rhythm or walk.rhythm
     if fact.of == "imported":
+        walk.is_imported = True
         return  # agreed elsewhere: there is nothing to ask
     if walk.confirm_at and fact.at < walk.confirm_at + CONFIRM_AGAIN:
         return
     walk.confirms += 1
     walk.confirm_at = fact.at
     key = "confirm" if walk.confirms == 1 else f"confirm:{walk.confirms}"
-    walk.owed.append(Owed(key, "confirm", fact.at, is_daily=False))
+    walk.owe(Owed(key, "confirm", fact.at, is_daily=False))
 
 
 def _confirm(walk: _Walk, fact: Fact) -> None:
+    """Welcome answers a tap, so it comes at once; nobody tapped when a list was imported, so it waits for the day."""
     walk.rhythm = fact.rhythm or walk.rhythm
     walk.state = "active"
-    walk.owed.append(Owed("welcome", "welcome", fact.at, is_daily=True))
-    walk.last_key, walk.last_at = "welcome", fact.at
-    _aim(walk, "day-1", local_date(walk.rhythm, fact.at) + _DAY, fact.at)
+    at = next_waking(walk.rhythm.timezone, fact.at) if walk.is_imported else fact.at
+    walk.owe(Owed("welcome", "welcome", at, is_daily=True))
+    _aim_next(walk, at)
 
 
 def _pass_mornings(walk: _Walk, until: datetime) -> None:
     """Makes owed what fell due before `until`."""
     while walk.state == "active" and walk.next_at and walk.next_at < until:
-        at, key = walk.next_at, walk.next_key
-        walk.owed.append(_mail(key, at))
-        walk.last_key, walk.last_at, walk.last_morning = key, at, local_date(walk.rhythm, at)
-        _aim_next(walk, at)
+        walk.owe(_mail(walk.next_key, walk.next_at))
+        _aim_next(walk, walk.last.due_at)
 
 
 def _mail(key: str, at: datetime) -> Owed:
@@ -237,36 +285,38 @@ def _mail(key: str, at: datetime) -> Owed:
     return Owed(key, mail, at, is_daily=mail in ("day", "finish"))
 
 
-def _aim_next(walk: _Walk, at: datetime) -> None:
+def _aim_next(walk: _Walk, after: datetime) -> None:
     """Sets what follows the last mail that fell due, or ends the journey."""
-    if walk.state != "active" or walk.last_morning is None:
+    if walk.state != "active":
         return
-    key = _following(walk)
-    if not key:
+    if key := _following(walk):
+        _aim(walk, key, _earliest(walk, key), after)
+    else:
         walk.next_key, walk.next_at, walk.state = "", None, "ended"
-        return
-    gap = _gap(walk, key)
-    if key == "comeback":
-        gap = COMEBACK_AFTER_DAYS
-    elif _waits(walk) and not key.startswith("nudge:"):  # not done yet: wait for it, but not for ever
-        gap = WAIT_FOR_DONE_DAYS
-    _aim(walk, key, walk.last_morning + _DAY * gap, at)
 
 
 def _following(walk: _Walk) -> str:
-    last, day = walk.last_key, _current_day(walk)
-    if last == "comeback":
-        return ""
-    if last == "finish":
-        return "comeback" if len(walk.done) < walk.days else ""
-    if last == f"day-{day}" and _waits(walk):
+    if walk.has("finish"):
+        return _after_finish(walk)
+    day = _current_day(walk)
+    if _is_nudge_due(walk, day):
         return f"nudge:day-{day}"
     return f"day-{day + 1}" if day < walk.days else "finish"
 
 
-def _waits(walk: _Walk) -> bool:
-    day = _current_day(walk)
-    return walk.rhythm.pace is Pace.when_done and day > 0 and day not in walk.done
+def _after_finish(walk: _Walk) -> str:
+    if walk.done and not walk.has("invitation") and not walk.has("comeback"):
+        return "invitation"
+    return "comeback" if len(walk.done) < walk.days and not walk.has("comeback") else ""
+
+
+def _is_nudge_due(walk: _Walk, day: int) -> bool:
+    """Who waits for "done" is nudged once a day of the challenge; who has free mornings, once in all."""
+    if day == 0 or day in walk.done or walk.rhythm.pace not in _NUDGES:
+        return False
+    if walk.rhythm.pace is Pace.when_done:
+        return not walk.has(f"nudge:day-{day}")
+    return walk.last.key == f"day-{day}" and not any(owed.mail == "nudge" for owed in walk.owed)
 
 
 def _current_day(walk: _Walk) -> int:
@@ -274,9 +324,26 @@ def _current_day(walk: _Walk) -> int:
     return max((day_of(owed.key) for owed in walk.owed if owed.mail == "day"), default=0)
 
 
-def _gap(walk: _Walk, key: str) -> int:
-    """Mornings from the last mail to this one, counting this one."""
-    return 2 if walk.rhythm.pace is Pace.every_other_day and _mail(key, walk.last_at or _NEVER).is_daily else 1
+def _earliest(walk: _Walk, key: str) -> date:
+    """The first local date on which this mail may come; a local date that had its mail is not used again."""
+    last, mail = walk.date_of(walk.last), _mail(key, _NEVER).mail
+    if mail in ("invitation", "comeback"):
+        wanted = walk.date_of(walk.last_daily) + _DAY * (
+            INVITATION_AFTER_DAYS if mail == "invitation" else COMEBACK_AFTER_DAYS
+        )
+    elif mail == "nudge":
+        wanted = last + _DAY * _NUDGES[walk.rhythm.pace]
+    elif _waits(walk):  # not done yet: wait for it, but not for ever
+        wanted = last + _DAY * WAIT_FOR_DONE_DAYS
+    else:
+        gap = 1 if _current_day(walk) == 0 else _GAPS.get(walk.rhythm.pace, 1)
+        wanted = walk.date_of(walk.last_daily) + _DAY * gap
+    return max(wanted, last + _DAY, walk.floor)
+
+
+def _waits(walk: _Walk) -> bool:
+    day = _current_day(walk)
+    return walk.rhythm.pace is Pace.when_done and day > 0 and day not in walk.done
 
 
 def _aim(walk: _Walk, key: str, earliest: date, after: datetime) -> None:
@@ -294,65 +361,65 @@ def _allowed(pace: Pace, day: date) -> bool:
 def _change(walk: _Walk, rhythm: Rhythm, at: datetime) -> None:
     before, walk.rhythm = walk.rhythm, rhythm
     if walk.state == "active" and walk.next_at and rhythm != before:
-        _aim_again(walk, walk.next_key, at)
+        _aim_rest(walk, at) if walk.next_key.startswith("rest:") else _aim_next(walk, at)
 
 
 def _resume(walk: _Walk, at: datetime) -> None:
     """The pause was the rest: the next mail of the sequence comes, not the announcement of a rest day."""
-    if walk.next_at is not None:
-        _aim_again(walk, _following(walk) if walk.next_key.startswith("rest:") else walk.next_key, at)
+    if walk.next_key.startswith("rest:"):
+        walk.floor = walk.floor_before_rest
+    _aim_next(walk, at)
 
 
-def _aim_again(walk: _Walk, key: str, at: datetime) -> None:
-    """The same mail on the first morning from now on; a local date that had its mail is not used again."""
-    if walk.last_key == "welcome" or walk.last_at is None:
-        confirmed_on = local_date(walk.rhythm, walk.last_at or at)
-        _aim(walk, key, confirmed_on + _DAY, at)
-        return
-    walk.last_morning = local_date(walk.rhythm, walk.last_at)
-    _aim_next(walk, at) if key == _following(walk) else _aim(walk, key, walk.last_morning + _DAY, at)
-
-
-def _rest(walk: _Walk) -> None:
+def _rest(walk: _Walk, at: datetime) -> None:
     """The next morning is a rest day: it brings `rest:DATE`, and what was to come moves on by one morning."""
-    sequence = walk.next_key.startswith(("day-", "finish"))
-    if walk.state == "active" and walk.next_at and walk.last_morning and sequence:
-        walk.next_key = f"rest:{local_date(walk.rhythm, walk.next_at).isoformat()}"
+    resting = walk.next_key.startswith(("day-", "nudge:", "finish"))
+    if walk.state != "active" or walk.next_at is None or not resting or _current_day(walk) == 0:
+        return
+    moved = local_date(walk.rhythm, walk.next_at)
+    if walk.next_key.startswith("nudge:") and walk.rhythm.pace is not Pace.when_done:
+        moved = walk.date_of(walk.last_daily) + _DAY * _GAPS.get(walk.rhythm.pace, 1)
+    walk.floor_before_rest, walk.floor = walk.floor, moved + _DAY
+    _aim_rest(walk, at)
+
+
+def _aim_rest(walk: _Walk, at: datetime) -> None:
+    """On the next morning; its key is its date."""
+    _aim(walk, "rest:", walk.date_of(walk.last) + _DAY, at)
+    walk.next_key += local_date(walk.rhythm, walk.next_at or at).isoformat()
 
 
 def _miss(walk: _Walk, fact: Fact) -> None:
     """The mail did not leave and through no fault of the person: the same mail the next morning, the rest behind it."""
-    index = next((i for i, owed in enumerate(walk.owed) if owed.key == fact.key and owed.mail != "welcome"), None)
+    index = next((i for i, owed in enumerate(walk.owed) if owed.key == fact.key and owed.mail not in ANSWERS), None)
     if index is None or walk.state not in ("active", "ended"):
         return
-    missed_on = local_date(walk.rhythm, walk.owed[index].due_at)
-    copies = [owed for owed in walk.owed[index:] if is_copy(owed.key)]
-    before = [owed for owed in walk.owed[:index] if not is_copy(owed.key)]
-    walk.owed[index:] = copies  # nothing else behind it had a row yet: the sequence waits for the open mail
-    walk.last_key, walk.last_at, walk.last_morning = before[-1].key, before[-1].due_at, missed_on
+    missed_on = walk.date_of(walk.owed[index])
+    del walk.owed[index:]  # nothing behind it had a row yet: the sequence waits for the open mail
     walk.state = "active"
     still_morning = fact.at - MORNING_LASTS
-    _aim(walk, fact.key, max(missed_on + _DAY, local_date(walk.rhythm, still_morning)), still_morning)
+    walk.floor = max(missed_on + _DAY, local_date(walk.rhythm, still_morning))
+    _aim(walk, fact.key, walk.floor, still_morning)
 
 
 def _copy(walk: _Walk, fact: Fact) -> None:
     """A copy moves nothing: the sequence does not know of it. Only an answer to what was just pressed may wake anybody."""
-    original = next((owed for owed in walk.owed if owed.key == fact.key and not is_copy(owed.key)), None)
+    original = next((owed for owed in walk.owed if owed.key == fact.key), None)
     if original is None or (original.mail == "confirm" and walk.state != "pending"):
         return
-    count = 1 + sum(is_copy(owed.key) and owed.key.split(":", 2)[2] == fact.key for owed in walk.owed)
+    count = 1 + sum(owed.key.split(":", 2)[2] == fact.key for owed in walk.copies)
     due = fact.at if original.mail == "confirm" else next_waking(walk.rhythm.timezone, fact.at)
-    walk.owed.append(Owed(f"resend:{count}:{fact.key}", original.mail, due, is_daily=False))
+    walk.copies.append(Owed(f"resend:{count}:{fact.key}", original.mail, due, is_daily=False))
 
 
 def _upcoming(walk: _Walk) -> tuple[Owed, ...]:
     """The mails to come, up to and with the next of the daily sequence; walks on, so it is asked last."""
     behind = len(walk.owed)
     while walk.state == "active" and walk.next_at and not any(owed.is_daily for owed in walk.owed[behind:]):
-        _pass_mornings(walk, walk.next_at + timedelta(microseconds=1))
+        _pass_mornings(walk, walk.next_at + _INSTANT)
     return tuple(walk.owed[behind:])
 
 
 def _look_again(walk: _Walk) -> datetime | None:
-    """Only the comeback ends a journey without closing a daily mail, so the planner must be woken for it."""
-    return walk.next_at if walk.state == "active" and walk.next_key == "comeback" else None
+    """Behind the finish no daily mail is closed any more, so the planner must be woken for what comes there."""
+    return walk.next_at if walk.state == "active" and walk.next_key in ("invitation", "comeback") else None

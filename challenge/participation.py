@@ -74,7 +74,7 @@ def rest(session: Session, enrollment_id: int, day: int, days: int, now: datetim
     enrollment, _ = lock(session, enrollment_id)
     known = current_plan(session, enrollment, days, now)
     started = any(owed.mail == "day" for owed in known.owed)
-    if not started or not known.upcoming or known.upcoming[0].mail not in ("day", "finish"):
+    if not started or not known.upcoming or known.upcoming[0].mail not in ("day", "finish", "nudge"):
         return False  # nothing to move: not begun, paused, over, or a rest day already
     append(session, enrollment, EventKind.rested, now, day=day)
     return True

@@ -46,6 +46,13 @@ class Environment(StrEnum):
     production = "production"
 
 
+class Subjects(StrEnum):
+    """Whether somebody who looks over a shoulder may learn from a subject line what it is about."""
+
+    discreet = "discreet"
+    plain = "plain"
+
+
 class OnUncertain(StrEnum):
     """What happens to a mail that nobody can say was accepted (RFC 1047)."""
 
@@ -113,6 +120,9 @@ class Settings(BaseModel):
         "seconds after signing that a webhook is taken; what was taken is remembered for so long",
         ge=60,
         le=86400,
+    )
+    subjects: Subjects = _about(
+        Subjects.discreet, "`discreet`: subject lines never tell of a person's health; `plain`: they name the challenge"
     )
     allow_unreviewed: bool = _about(False, "send day mails in production that no clinician has reviewed")
     clock_start: datetime | None = _about(None, "where a rehearsal's clock starts, e.g. `2027-03-01T06:00:00Z`")

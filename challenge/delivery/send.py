@@ -21,10 +21,10 @@ from challenge.db import Database
 from challenge.delivery.ledger import DeliveryLedger, Kept
 from challenge.delivery.replies import Reply, Stage
 from challenge.delivery.smtp import Envelope, Kind, Outcome, Sender, SendResult
-from challenge.dispatch import claim_due, over_domain_rate, raise_alert, release, stop_sending
+from challenge.dispatch import DEFERRED_LASTS, claim_due, over_domain_rate, raise_alert, release, stop_sending
 from challenge.errors import ChallengeError
 from challenge.events import address_hash, append, installation_key, lock
-from challenge.journey import day_of
+from challenge.journey import day_of, is_copy, may_come, next_waking
 from challenge.models import (
     Delivery,
     DeliveryState,
@@ -172,7 +172,9 @@ class _Found:
     enrollment_id: int
     key: str
     mail: str
+    strikes: int
     resends: int
+    is_daily: bool
     kept: dict[str, Any] | None
     kept_at: datetime | None
     kept_edition: str
@@ -183,9 +185,19 @@ class _Found:
     email: str
     email_key: str
     first_name: str
+    planned_at: datetime
+    timezone: str
     hour: int
     tracking: bool
     locale: str
+
+    @property
+    def is_asked_for(self) -> bool:
+        """A copy that somebody at the desk asked for: it comes when it can."""
+        return not self.is_daily and (self.resends > 0 or is_copy(self.key))
+
+    def may_come(self, now: datetime) -> bool:
+        return may_come(self.mail, self.timezone, self.planned_at, now, any_date=self.is_asked_for)
 
     @property
     def domain(self) -> str:
@@ -198,7 +210,9 @@ _FOUND = (
         Delivery.enrollment_id,
         Delivery.key,
         Delivery.mail,
+        Delivery.strikes,
         Delivery.resends,
+        Delivery.is_daily,
         Delivery.context,
         Delivery.composed_at,
         Delivery.edition,
@@ -209,6 +223,8 @@ _FOUND = (
         Subscriber.email,
         Subscriber.email_key,
         Subscriber.first_name,
+        Delivery.planned_at,
+        Subscriber.timezone,
         Subscriber.hour,
         Subscriber.tracking,
         Subscriber.locale,
@@ -233,7 +249,8 @@ def prepare(
     waits = _waits(database, rows, settings)
     letters, aside = [], []
     for row in rows:
-        if row.email_key in blocked or row.state not in _ALLOWED.get(row.mail, _ALLOWED[""]) or row.domain in waits:
+        is_wanted = row.email_key not in blocked and row.state in _ALLOWED.get(row.mail, _ALLOWED[""])
+        if not is_wanted or row.domain in waits or not row.may_come(now):
             aside.append(row)
         else:
             letters.append(_letter(row, challenge, *progress.get(row.enrollment_id, ((), 0)), now))
@@ -266,9 +283,16 @@ def _set_aside(
             elif enrollment.state not in _ALLOWED.get(row.mail, _ALLOWED[""]):
                 _close(session, row, enrollment, DeliveryState.cancelled, f"the person is {enrollment.state}", now)
             else:
-                wait = max(waits.get(found.domain, timedelta()), timedelta(seconds=1))
-                row.state, row.claimed_by, row.due_at = DeliveryState.scheduled, "", now + wait
+                row.state, row.claimed_by = DeliveryState.scheduled, ""
+                row.due_at = _put_off(found, waits.get(found.domain, timedelta(seconds=1)), now)
                 session.add(row)
+
+
+def _put_off(row: _Found, wait: timedelta, now: datetime) -> datetime:
+    """After its domain's wait, or in the next waking hours; on another date it is late, and `move_missed` has the word."""
+    if row.may_come(now):
+        return now + wait
+    return max(next_waking(row.timezone, now), row.planned_at + DEFERRED_LASTS if row.strikes else now)
 
 
 def _letter(row: _Found, challenge: Challenge, done: tuple[int, ...], rested: int, now: datetime) -> Letter:

@@ -49,6 +49,7 @@ class Pace(StrEnum):
     when_done = "when_done"
     every_other_day = "every_other_day"
     weekdays = "weekdays"
+    weekly = "weekly"
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,10 @@ class Challenge:
     programme: str
     invitation_url: str
     invitation_label: str
+    about_programme: tuple[str, ...]
     consent: Consent
     subjects: Mapping[str, str]
+    plain_subjects: Mapping[str, str]
     days: tuple[Day, ...]
     exercises: Mapping[str, Exercise]
 
@@ -123,11 +126,14 @@ class Challenge:
             raise LookupError(f"{self.slug} has no day {number}")
         return self.days[number - 1]
 
-    def subject(self, mail: str, day: int = 1) -> str:
-        """The subject line of a mail (`day`, `nudge`, `confirm`, …). Raises LookupError for a mail without one."""
+    def subject(self, mail: str, day: int = 1, *, plain: bool = False) -> str:
+        """The subject line of a mail (`day`, `nudge`, `confirm`, …); `plain` ones may tell what it is about.
+
+        Raises LookupError for a mail without one."""
         if mail not in self.subjects:
             raise LookupError(f"{self.slug} has no subject for {mail}")
-        return self.subjects[mail].format(number=day, title=self.day(day).title, length=self.length)
+        words = self.plain_subjects.get(mail, self.subjects[mail]) if plain else self.subjects[mail]
+        return words.format(number=day, title=self.day(day).title, length=self.length)
 
     def moves(self) -> Iterator[tuple[Exercise, Move]]:
         """Every exercise in every position it has."""
@@ -201,8 +207,10 @@ def _challenge(root: Table, exercises: dict[str, Exercise], days: tuple[Day, ...
         programme=invitation.text("programme"),
         invitation_url=_address(invitation, "url"),
         invitation_label=invitation.text("label"),
+        about_programme=invitation.texts("about"),
         consent=_consent(root.table("consent")),
         subjects=_subjects(root.table("subjects")),
+        plain_subjects=_subjects(root.table("plain_subjects")) if root.has("plain_subjects") else MappingProxyType({}),
         days=days,
         exercises=MappingProxyType(exercises),
     )

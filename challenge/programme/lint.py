@@ -144,6 +144,7 @@ def _move_words(move: Move) -> tuple[str, ...]:
 def _all_words(challenge: Challenge) -> Iterator[tuple[str, str]]:
     yield "headline", challenge.headline
     yield "tagline", challenge.tagline
+    yield from (("invitation", text) for text in challenge.about_programme)
     yield from (("why", text) for text in challenge.why_paragraphs)
     yield from (("safety", text) for text in challenge.safety)
     yield from (("consent", text) for text in (challenge.consent.challenge, challenge.consent.programme))

@@ -27,8 +27,10 @@ def translated(challenge: Challenge, say: Say) -> Challenge:
         safety=_all(challenge.safety, say),
         private_words=_all(challenge.private_words, say),
         invitation_label=say(challenge.invitation_label),
+        about_programme=_all(challenge.about_programme, say),
         consent=Consent(words.version, say(words.challenge), say(words.programme)),
         subjects=MappingProxyType({mail: say(subject) for mail, subject in challenge.subjects.items()}),
+        plain_subjects=MappingProxyType({mail: say(words) for mail, words in challenge.plain_subjects.items()}),
         days=tuple(_day(day, exercises, say) for day in challenge.days),
         exercises=MappingProxyType(exercises),
     )

@@ -26,6 +26,7 @@ class Link(IntEnum):
     invitation = 7
     exercises = 8
     resume = 9
+    previous = 10
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Links:
                 return self.day_path(to, day_of(to.key) or 1)
             case Link.rest:
                 return self.day_path(to, day_of(to.key) or 1) + "#rest"
+            case Link.previous:
+                return self.day_path(to, max(day_of(to.key) - 1, 1))
             case Link.position:
                 return self.day_path(to, day_of(to.key) or 1) + "#position"
             case Link.preferences | Link.resume:

@@ -21,7 +21,7 @@ from challenge.rendering.dkim import Signed, relaxed_body, signer_of
 from challenge.rendering.links import Address, Links
 from challenge.rendering.quoted import Holed, cut, joined
 from challenge.rendering.templates import Content, Prepared, Templates, encoded
-from challenge.settings import Settings
+from challenge.settings import Settings, Subjects
 from challenge.tokens import Tokens
 
 _PLANNED = frozenset(
@@ -82,7 +82,9 @@ class Composer:
         self.tokens = Tokens(settings.keys)
         self.links = Links(settings.public_url, self.tokens, challenge)
         address = settings.mail_postal_address or "Postal address: not set (CHALLENGE_MAIL_POSTAL_ADDRESS)"
-        self.templates = Templates(challenge, settings.public_url, address)
+        self.templates = Templates(
+            challenge, settings.public_url, address, plain_subjects=settings.subjects is Subjects.plain
+        )
         self._domain = settings.sender_domain
         self._bounce_domain = settings.bounce_domain or self._domain
         self._fixed = self._fixed_headers()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import css_inline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from challenge.i18n import Language, Languages
 from challenge.programme.definition import Challenge
@@ -26,6 +27,7 @@ _HERE = Path(__file__).parent.parent
 FOLDERS = next((path for path in (_HERE.parent / "templates" / "emails", _HERE / "_emails") if path.is_dir()), _HERE)
 _NAME_TEXT, _NAME_HTML = "name_text", "name_html"
 _INDENT = re.compile(r"\n[ \t]+")  # in HTML it says nothing, and every blank of it would be encoded
+_GAP = re.compile(r"\n{3,}")
 _OTHER = ("confirm", "unsubscribe", "open")
 
 
@@ -60,9 +62,18 @@ class Prepared:
 class Templates:
     """The mail folders of one installation."""
 
-    def __init__(self, challenge: Challenge, base_url: str, postal_address: str, folders: Path = FOLDERS) -> None:
+    def __init__(
+        self,
+        challenge: Challenge,
+        base_url: str,
+        postal_address: str,
+        *,
+        plain_subjects: bool = False,
+        folders: Path = FOLDERS,
+    ) -> None:
         self.challenge, self.base_url, self.postal_address = challenge, base_url, postal_address
         self.languages = Languages(challenge)
+        self.plain_subjects = plain_subjects
         self._folders = folders
         self._environment = lru_cache(maxsize=None)(self._make_environment)
         self._inliner = css_inline.CSSInliner(keep_style_tags=True, keep_at_rules=True, load_remote_stylesheets=False)
@@ -104,8 +115,14 @@ class Templates:
         folder = content.mail
         subject = " ".join(plain.get_template(f"{folder}/subject.txt").render(values).split())
         text = plain.get_template(f"{folder}/body.txt").render(values | {"name": _mark(_NAME_TEXT)})
-        page = rich.get_template(f"{folder}/body.html").render(values | {"name": _mark(_NAME_HTML), "subject": subject})
-        return subject, text.strip() + "\n", _INDENT.sub("\n", self._inliner.inline(page)).strip() + "\n"
+        page = rich.get_template(f"{folder}/body.html").render(
+            values | {"name": Markup(f"<bdi>{_mark(_NAME_HTML)}</bdi>"), "subject": subject}
+        )
+        return (
+            subject,
+            _GAP.sub("\n\n", text).strip() + "\n",
+            _INDENT.sub("\n", self._inliner.inline(page)).strip() + "\n",
+        )
 
     def _values(self, content: Content, language: Language) -> dict[str, object]:
         challenge = language.challenge
@@ -129,7 +146,7 @@ class Templates:
             "postal_address": self.postal_address,
             "base_url": self.base_url,
             "picture_url": lambda picture: f"{self.base_url}/pictures/{challenge.edition}/{picture.file}",
-            "subject_line": lambda: challenge.subject(content.mail, number),
+            "subject_line": lambda: challenge.subject(content.mail, number, plain=self.plain_subjects),
             "link": {link.name: _mark(link.name) for link in Link},
             "confirm_url": _mark("confirm"),
             "unsubscribe_url": _mark("unsubscribe"),

@@ -24,6 +24,7 @@ PACES = {
     Pace.daily: N_("Every day"),
     Pace.weekdays: N_("Monday to Friday"),
     Pace.every_other_day: N_("Every other day"),
+    Pace.weekly: N_("Once a week"),
     Pace.when_done: N_("Next day when I did the last"),
 }
 

@@ -112,6 +112,60 @@ def test_it_moves_the_sequence_when_a_morning_was_missed(engine: Any, relay: Any
     assert engine.audit().balanced, engine.audit().problems
 
 
+def outage(engine: Any, hours: int) -> None:
+    with engine.database.write() as session:
+        stop_sending(session, "test")
+    engine.live(hours)
+    with engine.database.write() as session:
+        assert resume_sending(session)
+
+
+def test_it_never_mails_outside_waking_hours_however_late_it_is(engine: Any, relay: Any) -> None:
+    engine.sign_up("ana@example.com", hour=21)
+    engine.live(32)  # 20:00 of the next day
+    outage(engine, 3)  # 23:00: within the four hours of the morning that began at 21:00, but people sleep
+    engine.live(6)
+    assert relay.keys("ana@example.com") == ["welcome"]
+    engine.live(24 * 2)
+    assert relay.keys("ana@example.com") == ["welcome", "day-1", "day-2"]
+    assert engine.audit().balanced, engine.audit().problems
+
+
+def test_it_drops_a_rest_note_whose_morning_is_over(engine: Any, relay: Any) -> None:
+    number = engine.sign_up("ana@example.com")
+    engine.live(22)
+    with engine.database.write() as session:
+        assert acts.rest(session, number, 1, engine.challenge.length, engine.now)
+    outage(engine, 45)  # until an hour before day 2
+    engine.live(24)
+    assert relay.keys("ana@example.com") == ["welcome", "day-1", "day-2"]
+    assert engine.states()["rest:2027-03-03"] == "expired"
+    assert engine.audit().balanced, engine.audit().problems
+
+
+def test_it_invites_once_after_the_finish(engine: Any, relay: Any) -> None:
+    number = engine.sign_up("ana@example.com")
+    for day in range(1, 6):
+        engine.live(24)
+        with engine.database.write() as session:
+            assert acts.complete(session, number, day, engine.now) or day > 1
+    engine.live(24 * 2)
+    outage(engine, 24)  # the invitation's morning: it comes the next
+    engine.live(24 * 20)
+    assert relay.keys("ana@example.com")[-2:] == ["finish", "invitation"]
+    assert engine.row("invitation").planned_at.day == 10
+    assert engine.audit().balanced, engine.audit().problems
+    with engine.database.read() as session:
+        assert session.get_one(Enrollment, number).state == "ended"
+
+
+def test_it_nudges_once_between_two_days(engine: Any, relay: Any) -> None:
+    engine.sign_up("ana@example.com", pace="every_other_day")
+    engine.live(24 * 6)
+    assert relay.keys("ana@example.com") == ["welcome", "day-1", "nudge:day-1", "day-2", "day-3"]
+    assert engine.audit().balanced, engine.audit().problems
+
+
 def test_it_gives_a_mail_up_after_three_mornings_and_tells_somebody(engine: Any, relay: Any) -> None:
     engine.sign_up("ana@example.com")
     engine.live(24)

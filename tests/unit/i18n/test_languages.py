@@ -41,7 +41,11 @@ def test_it_tells_the_whole_challenge_in_the_language(mirrored: tuple[Challenge,
     challenge, ours = mirrored
     told = Languages(challenge, ours).get("ar").challenge
     day = told.day(1)
-    assert (day.title, told.consent.version, told.therapist) == ("«A soft start»", "2026-11", "Dr. Gretchen Hawley")
+    assert (day.title, told.consent.version, told.therapist) == (
+        "«A soft start»",
+        shipped().consent.version,
+        "Dr. Gretchen Hawley",
+    )
     (_, move), _ = day.exercises_for("seated")
     assert move.steps[0] == "«Sit on the front edge of your chair.»"
     assert told.subject("day", 1) == "«Day 1: «A soft start»»"

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from challenge.journey import Fact, Pace, Plan, Rhythm, is_waking, local_date, next_waking, plan
+from challenge.journey import Fact, Owed, Pace, Plan, Rhythm, is_waking, local_date, next_waking, plan
 
 MONDAY = datetime(2027, 3, 1, 12, tzinfo=UTC)
 UTC_8 = Rhythm("UTC", 8)
@@ -57,15 +56,28 @@ def test_it_sends_five_days_then_the_finish_then_a_comeback() -> None:
     assert after(20).state == "ended"
 
 
-def test_it_ends_without_comeback_when_all_was_done() -> None:
+def test_it_invites_two_mornings_after_the_finish_who_did_a_day() -> None:
     done = [at(n, "completed", day=n) for n in range(1, 6)]
-    assert list(mornings(after(20, *done)))[-1] == "finish"
+    assert list(mornings(after(20, *done)))[-2:] == ["finish", "invitation"]
+    assert mornings(after(20, *done))["invitation"] == "Tue 09 08:00"
+    some = mornings(after(20, done[0]))
+    assert (some["invitation"], some["comeback"]) == ("Tue 09 08:00", "Sun 14 08:00")
+    assert "invitation" not in mornings(after(20))
 
 
 def test_it_drops_the_comeback_when_the_rest_is_caught_up() -> None:
     done = [at(7, "completed", day=n) for n in range(1, 6)]
-    assert list(mornings(after(20, *done)))[-1] == "finish"
-    assert after(8, *done).state == "ended"
+    assert list(mornings(after(20, *done)))[-1] == "invitation"
+    assert after(9, *done).state == "ended"
+    assert after(7.5, *done).look_again_at == datetime(2027, 3, 9, 8, tzinfo=UTC)
+
+
+def test_it_welcomes_an_imported_person_in_waking_hours() -> None:
+    night = datetime(2027, 3, 1, 23, 30, tzinfo=UTC)
+    facts = [Fact("signed_up", night, rhythm=UTC_8, of="imported"), Fact("confirmed", night, rhythm=UTC_8)]
+    result = mornings(plan(5, facts, night))
+    assert result == {"welcome": "Tue 02 06:00", "day-1": "Wed 03 08:00"}
+    assert mornings(after(0.6))["welcome"] == "Mon 01 12:00"
 
 
 def test_it_shows_the_mails_up_to_the_next_of_the_sequence() -> None:
@@ -126,30 +138,90 @@ def test_it_goes_on_when_done_with_one_nudge_and_a_limit() -> None:
     assert not any(key.startswith("nudge:day-1") for key in done)
 
 
+def test_it_lets_somebody_rest_while_it_waits() -> None:
+    waits = Rhythm("UTC", 8, Pace.when_done)
+    result = mornings(after(9, at(0.9, "rested", day=1), rhythm=waits))
+    assert (result["rest:2027-03-03"], result["nudge:day-1"]) == ("Wed 03 08:00", "Thu 04 08:00")
+    assert mornings(after(2.5, at(2.2, "rested", day=1), rhythm=waits))["rest:2027-03-04"] == "Thu 04 08:00"
+
+
+@pytest.mark.parametrize(
+    ("pace", "nudge", "second", "third"),
+    [
+        (Pace.every_other_day, "Wed 03", "Thu 04", "Sat 06"),
+        (Pace.weekly, "Fri 05", "Tue 09", "Tue 16"),
+    ],
+)
+def test_it_nudges_once_where_a_morning_is_free(pace: Pace, nudge: str, second: str, third: str) -> None:
+    rhythm = Rhythm("UTC", 8, pace)
+    silent = mornings(after(60, rhythm=rhythm))
+    assert [silent[key][:6] for key in ("nudge:day-1", "day-2", "day-3")] == [nudge, second, third]
+    assert [key for key in silent if key.startswith("nudge")] == ["nudge:day-1"]
+    done = mornings(after(60, at(1, "completed", day=1), rhythm=rhythm))
+    assert [key for key in done if key.startswith("nudge")] == ["nudge:day-2"]
+    assert done["day-2"][:6] == second
+
+
+def test_it_moves_by_one_morning_for_a_rest_where_a_morning_is_free() -> None:
+    rhythm = Rhythm("UTC", 8, Pace.every_other_day)
+    result = mornings(after(9, at(1, "rested", day=1), rhythm=rhythm))
+    assert (result["rest:2027-03-03"], result["day-2"]) == ("Wed 03 08:00", "Fri 05 08:00")
+    assert "nudge:day-1" not in result
+    back = mornings(after(9, at(1, "rested", day=1), at(1.1, "undone", day=1, of="rested"), rhythm=rhythm))
+    assert (back["nudge:day-1"], back["day-2"]) == ("Wed 03 08:00", "Thu 04 08:00")
+
+
+def test_it_gives_a_missed_morning_back_once_whatever_happens_after() -> None:
+    rhythm = Rhythm("UTC", 8, Pace.every_other_day)
+    missed = at(3.1, "missed", key="day-2")
+    result = mornings(after(9, at(1, "completed", day=1), missed, at(3.2, "completed", day=1), rhythm=rhythm))
+    assert (result["day-2"], result["day-3"]) == ("Fri 05 08:00", "Sun 07 08:00")
+
+
+def test_it_sends_no_second_mail_of_one_date_to_who_flies_back_over_the_date_line() -> None:
+    auckland, angeles = Rhythm("Pacific/Auckland", 8), Rhythm("America/Los_Angeles", 8)
+    result = after(6, at(1.5, "changed", rhythm=angeles), rhythm=auckland)
+    dates = {owed.key: owed.due_at for owed in result.all}
+    assert local_date(auckland, dates["day-1"]).isoformat() == "2027-03-03"
+    assert local_date(angeles, dates["day-2"]).isoformat() == "2027-03-04"
+
+
 def test_it_keeps_every_other_day_and_weekdays() -> None:
-    other = mornings(after(20, rhythm=Rhythm("UTC", 8, Pace.every_other_day)))
+    other = mornings(after(20, at(1, "completed", day=1), rhythm=Rhythm("UTC", 8, Pace.every_other_day)))
     assert [other[f"day-{n}"][:6] for n in range(1, 6)] == ["Tue 02", "Thu 04", "Sat 06", "Mon 08", "Wed 10"]
     week = mornings(after(20, rhythm=Rhythm("UTC", 8, Pace.weekdays)))
     assert [week[f"day-{n}"][:6] for n in range(1, 6)] == ["Tue 02", "Wed 03", "Thu 04", "Fri 05", "Mon 08"]
 
 
+STEPS = {Pace.daily: 1, Pace.every_other_day: 2, Pace.weekly: 7}
+
+
+def due_dates(pace: Pace, first: date, count: int) -> list[date]:
+    """The local dates on which a pace brings its days; said here again, without the code that is tested."""
+    if pace is Pace.weekdays:
+        return [day for day in (first + DAY * n for n in range(2 * count + 2)) if day.weekday() < 5][:count]
+    return [first + DAY * STEPS[pace] * n for n in range(count)]
+
+
 @pytest.mark.parametrize("zone", sorted(available_timezones()))
-def test_it_sends_one_mail_each_local_morning_whatever_the_zone_does(zone: str) -> None:
-    """Every offset change from 2024 to 2031 lies within the five days of some enrollment."""
+def test_it_sends_one_mail_on_each_due_local_day_whatever_the_zone_does(zone: str) -> None:
+    """Every offset change from 2024 to 2031 lies within the days of some enrollment, in every pace."""
     for change in offset_changes(zone):
-        rhythm = Rhythm(zone, 6 + change.day % 16)
-        start = change - DAY * 3
-        result = plan(5, started(rhythm, start), start + DAY * 5)
-        dates = [local_date(rhythm, owed.due_at) for owed in result.all if owed.mail == "day"]
-        assert all(later - earlier == DAY for earlier, later in pairwise(dates)) or skipped_date(zone, change)
-        assert len(set(dates)) == len(dates)
-        for owed in result.all:
-            local = owed.due_at.astimezone(ZoneInfo(zone))
-            assert (
-                owed.mail in ("confirm", "welcome")
-                or local.hour == rhythm.hour
-                or hour_skipped(zone, rhythm, owed.due_at)
-            )
+        hour = 6 + change.day % 16
+        for pace in (Pace.daily, Pace.every_other_day, Pace.weekdays, Pace.weekly):
+            rhythm = Rhythm(zone, hour, pace)
+            start = change - DAY * (10 if pace is Pace.weekly else 3)
+            facts = started(rhythm, start) + [Fact("completed", start + DAY * n / 2, day=1) for n in (3,)]
+            result = plan(5, facts, start + DAY * 60)
+            sequence = [owed for owed in result.owed if owed.is_daily and owed.mail != "welcome"]
+            assert [owed.key for owed in sequence] == [*(f"day-{n}" for n in range(1, 6)), "finish"]
+            dates = [local_date(rhythm, owed.due_at) for owed in sequence]
+            assert dates == due_dates(pace, local_date(rhythm, start) + DAY, 6)
+            for owed in result.owed:
+                if owed.mail not in ("confirm", "welcome"):
+                    local = owed.due_at.astimezone(ZoneInfo(zone))
+                    assert local.hour == hour or hour_skipped(zone, rhythm, owed.due_at)
+                    assert local.minute == 0 or hour_skipped(zone, rhythm, owed.due_at)
 
 
 def offset_changes(zone: str) -> list[datetime]:
@@ -172,41 +244,77 @@ def offset(zone: str, at: datetime) -> timedelta:
     return at.astimezone(ZoneInfo(zone)).utcoffset() or timedelta()
 
 
-def skipped_date(zone: str, change: datetime) -> bool:
-    return abs(offset(zone, change + DAY) - offset(zone, change - DAY)) > timedelta(hours=12)
-
-
 def hour_skipped(zone: str, rhythm: Rhythm, due: datetime) -> bool:
     local = due.astimezone(ZoneInfo(zone))
     wall = local.replace(hour=rhythm.hour, minute=0)
     return wall.astimezone(UTC).astimezone(ZoneInfo(zone)).hour != rhythm.hour
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["rested", "completed", "undone", "paused", "resumed", "missed"]), st.integers(1, 400)
-        ),
-        max_size=12,
-    ),
+ACTS = st.tuples(
+    st.sampled_from(["rested", "unrested", "completed", "undone", "paused", "resumed", "missed", "changed"]),
+    st.integers(1, 24 * 40),
+    st.integers(1, 5),
+    st.sampled_from(["America/New_York", "Pacific/Auckland", "Pacific/Pago_Pago", "Asia/Kolkata", "Europe/Berlin"]),
+    st.integers(6, 21),
     st.sampled_from(Pace),
 )
-@settings(max_examples=300)
-def test_it_never_owes_two_mails_on_one_morning(acts: list[tuple[str, int]], pace: Pace) -> None:
-    rhythm = Rhythm("America/New_York", 8, pace)
-    facts = started(rhythm) + [
-        Fact(kind, MONDAY + timedelta(hours=hour), day=1 + hour % 5, key=f"day-{1 + hour % 5}") for kind, hour in acts
-    ]
-    facts.sort(key=lambda fact: fact.at)
-    known: list[Fact] = []
-    for fact in facts:  # what was said to be upcoming is what becomes owed, whatever happens in between
+
+
+def told(act: tuple[str, int, int, str, int, Pace], known: list[Fact], so_far: Plan) -> Fact:
+    """The act as a fact; a `missed` is about the last mail that fell due, as the dispatcher says it."""
+    kind, hours, day, zone, hour, pace = act
+    when = MONDAY + timedelta(hours=hours)
+    match kind:
+        case "missed":
+            return Fact("missed", when, key=so_far.owed[-1].key)
+        case "changed":
+            return Fact("changed", when, rhythm=Rhythm(zone, hour, pace))
+        case "unrested":
+            return Fact("undone", when, day=day, of="rested")
+    return Fact(kind, when, day=day)
+
+
+@given(st.lists(ACTS, max_size=14), st.sampled_from(Pace))
+@settings(max_examples=400, deadline=None)
+def test_it_keeps_its_promises_whatever_happens(acts: list[tuple[str, int, int, str, int, Pace]], pace: Pace) -> None:
+    """Each key once, in order, never two on one date, never outside the wanted hour; what was owed stays owed."""
+    first = Rhythm("America/New_York", 8, pace)
+    known = started(first)
+    before: tuple[Owed, ...] = ()
+    for act in sorted(acts, key=lambda act: act[1]):
+        when = MONDAY + timedelta(hours=act[1])
+        result = plan(5, known, when)
+        assert result.owed[: len(before)] == before
+        fact = told(act, known, result)
         known.append(fact)
-        result = plan(5, known, fact.at)
-        keys = [owed.key for owed in result.all]
-        assert len(set(keys)) == len(keys)
-    result = plan(5, facts, MONDAY + DAY * 60)
-    dates = [local_date(rhythm, owed.due_at) for owed in result.all if owed.mail not in ("confirm", "welcome")]
-    assert len(set(dates)) == len(dates)
+        before = plan(5, known, when).owed
+        assert fact.kind == "missed" or before == result.owed
+    end = plan(5, known, MONDAY + DAY * 150)
+    check(end, known, first)
+    for moment in (fact.at for fact in known):
+        check_keys(plan(5, known, moment))
+
+
+def check_keys(result: Plan) -> None:
+    keys = [owed.key for owed in result.all]
+    assert len(set(keys)) == len(keys)
+    sequence = [owed.key for owed in result.all if owed.is_daily]
+    assert sequence == ["welcome", *(f"day-{n}" for n in range(1, 6)), "finish"][: len(sequence)]
+    assert [owed.due_at for owed in result.all] == sorted(owed.due_at for owed in result.all)
+
+
+def check(result: Plan, known: list[Fact], first: Rhythm) -> None:
+    check_keys(result)
+    dates = []
+    for owed in result.owed:
+        rhythm = next((fact.rhythm for fact in reversed(known) if fact.rhythm and fact.at < owed.due_at), first)
+        if owed.mail != "confirm":
+            dates.append(local_date(rhythm, owed.due_at))
+        if owed.mail not in ("confirm", "welcome"):
+            local = owed.due_at.astimezone(ZoneInfo(rhythm.timezone))
+            assert local.hour == rhythm.hour
+            assert rhythm.pace is not Pace.weekdays or local.weekday() < 5
+    assert dates == sorted(set(dates))
 
 
 def test_it_knows_the_waking_window() -> None:
@@ -214,4 +322,5 @@ def test_it_knows_the_waking_window() -> None:
     assert not is_waking("UTC", night)
     assert next_waking("UTC", night) == datetime(2027, 3, 2, 6, tzinfo=UTC)
     assert next_waking("UTC", datetime(2027, 3, 2, 22, tzinfo=UTC)) == datetime(2027, 3, 3, 6, tzinfo=UTC)
-    assert is_waking("UTC", datetime(2027, 3, 2, 20, 59, tzinfo=UTC))
+    assert is_waking("UTC", datetime(2027, 3, 2, 21, 59, tzinfo=UTC))
+    assert not is_waking("UTC", datetime(2027, 3, 2, 22, tzinfo=UTC))

@@ -30,6 +30,7 @@ therapist = "Dr. A"
 programme = "More"
 url = "https://example.org/more"
 label = "See more"
+about = ["It has more."]
 
 [consent]
 version = "1"

@@ -40,6 +40,10 @@ CONTENTS = [
     *(Content(mail) for mail in ("confirm", "welcome", "comeback")),
     Content("rest", day=2, done=(1,)),
     Content("nudge", day=2, done=(1,)),
+    Content("nudge", day=2, done=(1,), pace="when_done"),
+    Content("day", day=3, done=(1,)),
+    Content("invitation", done=(1, 3)),
+    *(Content("welcome", pace=pace) for pace in ("every_other_day", "weekdays", "weekly", "when_done")),
     Content("finish", done=(1, 3)),
     Content("finish", done=(1, 2, 3, 4, 5)),
 ]
