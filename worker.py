@@ -25,6 +25,7 @@ from challenge.errors import SettingsError
 from challenge.jobs import hint, queue_at, run_worker
 from challenge.programme.definition import Challenge
 from challenge.settings import Settings
+from challenge.stats.keep import refresh
 
 TICK_SECONDS = 1.0
 WAITING_CLOCK_TICK_SECONDS = 0.1
@@ -113,6 +114,7 @@ def _tick_until(stop: threading.Event, crew: Crew, settings: Settings, challenge
         try:
             done = tick(database, challenge, settings, clock.now())
             hint(queue, _hints_for(done, settings.workers))
+            refresh(database, challenge.slug, challenge.length, clock.now())
             redis_is_well = True
         except RedisError as error:
             if redis_is_well:

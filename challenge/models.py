@@ -12,6 +12,7 @@ from sqlalchemy import (
     DateTime,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     TypeDecorator,
@@ -416,3 +417,73 @@ class AuditEntry(SQLModel, table=True):
     deed: str = Field(max_length=64)
     enrollment_id: int | None = Field(default=None, sa_type=BigId, index=True)
     detail: str = Field(default="", max_length=500)
+
+
+class Conversion(SQLModel, table=True):
+    """Somebody joined the paid programme. `key` is the sender's: told twice, it counts once. `amount` in the currency's
+    smallest unit; without an enrollment when nobody with that address or token is known. No address is kept."""
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=BigId)
+    key: str = Field(max_length=128, unique=True)
+    digest: str = Field(max_length=64)
+    enrollment_id: int | None = Field(
+        default=None, foreign_key="enrollment.id", ondelete="CASCADE", index=True, sa_type=BigId
+    )
+    amount: int = Field(default=0, sa_type=BigInteger)
+    currency: str = Field(default="", max_length=3)
+    joined_at: datetime = Field(sa_type=UtcDateTime)
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+    how: str = Field(max_length=16)
+    last_day: int = 0
+
+
+class Visit(SQLModel, table=True):
+    """How often the landing page was seen on one day (UTC, challenge time), by where visitors came from. `who`: `person`
+    or `machine`. `visitors` are different networks and browsers of that day, `views` all sights."""
+
+    __table_args__ = (UniqueConstraint("day", "who", "words"), Index("ix_visit_source", "source", "day"))
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=BigId)
+    day: str = Field(max_length=10)
+    who: str = Field(max_length=8)
+    words: str = Field(max_length=64)
+    challenge: str = Field(max_length=64)
+    edition: str = Field(default="", max_length=12)
+    source: str = Field(default="", max_length=100)
+    utm_source: str = Field(default="", max_length=100)
+    utm_medium: str = Field(default="", max_length=100)
+    utm_campaign: str = Field(default="", max_length=100)
+    utm_term: str = Field(default="", max_length=100)
+    utm_content: str = Field(default="", max_length=100)
+    referrer: str = Field(default="", max_length=200)
+    form_variant: str = Field(default="", max_length=32)
+    visitors: int = 0
+    views: int = 0
+
+
+class Visitor(SQLModel, table=True):
+    """A visitor of today or yesterday, as a hash under that day's key; gone when the key is."""
+
+    day: str = Field(primary_key=True, max_length=10)
+    hash: str = Field(primary_key=True, max_length=32)
+
+
+class StatsBlock(SQLModel, table=True):
+    """Who reached what, 1,024 people to a row; made from the other tables and thrown away at will (`stats.blocks`)."""
+
+    __tablename__ = "stats_block"
+
+    challenge: str = Field(primary_key=True, max_length=64)
+    number: int = Field(primary_key=True, sa_type=BigInteger)
+    form: str = Field(max_length=32)
+    version: str = Field(max_length=32)
+    data: bytes = Field(sa_type=LargeBinary)
+
+
+class StatsMark(SQLModel, table=True):
+    """A block that is no longer what the rows say. Written by triggers, one row for each transaction that changed it."""
+
+    __tablename__ = "stats_mark"
+
+    number: int = Field(primary_key=True, sa_type=BigInteger)
+    mark: int = Field(primary_key=True, sa_type=BigInteger)

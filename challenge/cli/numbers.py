@@ -3,32 +3,104 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import click
+from sqlmodel import Session
 
 from challenge.cli.door import as_json, cli, opened, print_json
 from challenge.clock import Clock
+from challenge.stats.filter import DIMENSIONS
+
+if TYPE_CHECKING:
+    from challenge.stats.funnel import Funnel
+    from challenge.stats.groups import Cohort, Group
+
+
+def _filters(command: Any) -> Any:
+    for name in (*reversed(DIMENSIONS), "to", "from"):
+        words = f"Only sign-ups {name} this day (UTC)." if name in ("from", "to") else f"Only people with this {name}."
+        command = click.option(f"--{name.replace('_', '-')}", name, default="", help=words)(command)
+    return command
 
 
 @cli.command()
+@_filters
+@click.option("--by", default="", help="Side by side: source, position, country, variant, … or week.")
+@click.option(
+    "--recount", is_flag=True, help="Hold what is kept for fast counting against the rows; exit code 1 if it differs."
+)
 @as_json
-def stats(as_json: bool) -> None:
+def stats(as_json: bool, by: str, recount: bool, **words: str) -> None:
     """How far people get: the numbers of the dashboard."""
+    from challenge.stats.filter import read
     from challenge.stats.funnel import funnel
+    from challenge.stats.groups import cohorts, groups
 
     _, challenge, database = opened()
+    now, filter = Clock(database).now(), read(words)
+    asked = (challenge.slug, challenge.length, now)
     with database.read() as session:
-        numbers = funnel(session, challenge.slug, challenge.length, Clock(database).now())
+        if recount:
+            _recount(session, *asked, as_json=as_json)
+        elif by == "week":
+            _print_weeks(cohorts(session, *asked, filter), as_json=as_json)
+        elif by:
+            _print_groups(groups(session, *asked, by, filter), as_json=as_json)
+        else:
+            _print_funnel(funnel(session, *asked, filter), as_json=as_json)
+
+
+def _recount(session: Session, challenge: str, length: int, now: datetime, *, as_json: bool) -> None:
+    from challenge.stats.keep import recount
+
+    different = recount(session, challenge, length, now)
+    if as_json:
+        print_json({"differences": len(different), "blocks": different})
+    else:
+        click.echo(f"{len(different)} differences.")
+    sys.exit(1 if different else 0)
+
+
+def _print_funnel(numbers: Funnel, *, as_json: bool) -> None:
     if as_json:
         print_json(numbers.to_dict())
         return
     click.echo(
         f"{numbers.signed_up} signed up, {numbers.confirmed} confirmed, {numbers.finished} did all days, {numbers.joined} joined"
     )
-    click.echo(f"{'day':>4} {'sent':>7} {'opened':>7} {'proxy':>7} {'clicked':>8} {'done':>7} {'rested':>7}")
+    click.echo(
+        f"{'day':>4} {'sent':>7} {'opened':>7} {'proxy':>7} {'clicked':>8} {'done':>7} {'rested':>7} {'not yet':>8}  done of those who had the chance"
+    )
     for day in numbers.days:
+        rate = "" if day.rate is None else f"{day.rate:.1%} ({day.low:.1%} to {day.high:.1%})"
         click.echo(
-            f"{day.day:>4} {day.sent:>7} {day.opened_people:>7} {day.opened_proxy:>7} {day.clicked:>8} {day.done:>7} {day.rested:>7}"
+            f"{day.day:>4} {day.sent:>7} {day.opened_people:>7} {day.opened_proxy:>7} {day.clicked:>8} {day.done:>7} {day.rested:>7} {day.not_yet:>8}  {rate}"
+        )
+
+
+def _print_groups(found: Sequence[Group], *, as_json: bool) -> None:
+    if as_json:
+        print_json([group.to_dict() for group in found])
+        return
+    click.echo(f"{'':<24} {'signed up':>10} {'confirmed':>10} {'finished':>9} {'joined':>7}  revenue (smallest unit)")
+    for group in found:
+        money = ", ".join(f"{amount} {currency}" for currency, amount in group.revenue.items())
+        click.echo(
+            f"{group.word:<24} {group.signed_up:>10} {group.confirmed:>10} {group.finished:>9} {group.joined:>7}  {money}"
+        )
+
+
+def _print_weeks(found: Sequence[Cohort], *, as_json: bool) -> None:
+    if as_json:
+        print_json([cohort.to_dict() for cohort in found])
+        return
+    for cohort in found:
+        days = " ".join("   –" if day.rate is None else f"{day.rate:>4.0%}" for day in cohort.days)
+        click.echo(
+            f"{cohort.week} {cohort.signed_up:>7} signed up {cohort.confirmed:>7} confirmed  done by day: {days}"
         )
 
 

@@ -7,7 +7,7 @@ count a population count, a median a walk down bit slices. A block follows from 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -227,17 +227,3 @@ def _any(sets: Iterable[int]) -> int:
     for people in sets:
         found |= people
     return found
-
-
-def numbers_of(session: Session, challenge: str) -> Iterator[int]:
-    """The numbers of the blocks that hold somebody."""
-    first = columns(col(Enrollment.id)).where(col(Enrollment.challenge) == challenge).order_by(col(Enrollment.id))
-    low = 0
-    while (id := session.execute(first.where(col(Enrollment.id) >= low).limit(1)).scalar()) is not None:
-        yield id >> SHIFT
-        low = ((id >> SHIFT) + 1) << SHIFT
-
-
-def load(session: Session, challenge: str, length: int, now: datetime) -> list[Block]:
-    """Every block of one challenge."""
-    return [build(session, number, challenge, length, now) for number in numbers_of(session, challenge)]

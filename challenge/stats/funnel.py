@@ -16,9 +16,10 @@ from typing import Any
 
 from sqlmodel import Session
 
-from challenge.stats.blocks import Block, load
+from challenge.stats.blocks import Block
 from challenge.stats.filter import EVERYBODY, Filter
 from challenge.stats.inference import wilson
+from challenge.stats.keep import load
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from typing import Any
 from sqlmodel import Session
 
 from challenge.errors import BadInput
-from challenge.stats.blocks import Block, load
+from challenge.stats.blocks import Block
 from challenge.stats.filter import DIMENSIONS, EVERYBODY, Filter
 from challenge.stats.funnel import Crowd, Rate, rate_of
+from challenge.stats.keep import load
 
 
 @dataclass(frozen=True)

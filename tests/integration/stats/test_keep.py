@@ -1,0 +1,204 @@
+"""Blocks that are kept say what the rows say, whatever changes and whoever is killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlmodel import Session, select
+
+from challenge.db import Database
+from challenge.models import (
+    Delivery,
+    DeliveryState,
+    Event,
+    EventKind,
+    StatsBlock,
+    StatsMark,
+)
+from challenge.stats import keep
+from challenge.stats.blocks import build
+from challenge.stats.funnel import Funnel, funnel
+from challenge.stats.keep import decode, encode, recount, refresh
+from tests.integration.stats.conftest import MONDAY, Town
+
+NOW = MONDAY + timedelta(hours=100)
+
+
+def numbers(database: Database) -> Funnel:
+    with database.read() as session:
+        return funnel(session, "ms-strength", 3, NOW)
+
+
+def settle(database: Database) -> None:
+    """Stores all there is."""
+    while refresh(database, "ms-strength", 3, NOW, seconds=10):
+        pass
+
+
+def differences(database: Database) -> list[int]:
+    with database.read() as session:
+        return recount(session, "ms-strength", 3, NOW)
+
+
+def is_kept(database: Database) -> bool:
+    with database.read() as session:
+        return not session.exec(select(StatsMark.number)).all() and all(
+            row.form for row in session.exec(select(StatsBlock))
+        )
+
+
+@pytest.fixture
+def people(town: Town) -> Town:
+    first = town.person(sent={1: 20, 2: 44}, source="podcast", position="seated")
+    town.person(id=3000, sent={1: 20}, confirm_sent=0)
+    town.did(first, EventKind.completed, 1, 21)
+    town.did(first, EventKind.joined, hours=99, detail={"amount": 4900, "currency": "USD"})
+    return town
+
+
+def test_a_kept_block_is_the_same(people: Town) -> None:
+    with people.database.read() as session:
+        block = build(session, 0, "ms-strength", 3, MONDAY + timedelta(hours=45))
+    again = decode(encode(block))
+    for name in ("bits", "words", "days", "zones", "recent", "waits", "paid"):
+        assert dict(getattr(again, name)) == dict(getattr(block, name)) if name != "paid" else again.paid == block.paid
+    assert again.recent
+
+
+def test_kept_and_counted_are_equal(people: Town) -> None:
+    counted = numbers(people.database)
+    settle(people.database)
+    assert is_kept(people.database)
+    assert numbers(people.database) == counted
+    assert differences(people.database) == []
+
+
+CHANGES: dict[str, Callable[[Database], object]] = {
+    "an event": lambda db: change(db, "event", lambda s: s.add(Event(enrollment_id=1, kind=EventKind.completed, day=2, occurred_at=NOW, recorded_at=NOW))),
+    "a verdict": lambda db: sql(db, "UPDATE event SET who = 'unsure' WHERE kind = 'completed'"),
+    "an event gone": lambda db: sql(db, "DELETE FROM event WHERE kind = 'completed'"),
+    "a mail sent": lambda db: change(db, "mail", lambda s: s.add(sent_mail())),
+    "a mail closed": lambda db: sql(db, "UPDATE delivery SET state = 'uncertain' WHERE key = 'day-2'"),
+    "a yes": lambda db: sql(db, "UPDATE enrollment SET confirmed_at = NULL WHERE id = 3000"),
+    "a position": lambda db: sql(db, "UPDATE enrollment SET position = 'lying' WHERE id = 1"),
+    "a stop": lambda db: sql(db, "UPDATE enrollment SET state = 'stopped' WHERE id = 1"),
+    "a move": lambda db: sql(db, "UPDATE subscriber SET timezone = 'Europe/Vienna' WHERE id = 1"),
+    "an erasure": lambda db: sql(db, "DELETE FROM subscriber WHERE id = 1"),
+}  # fmt: skip
+
+
+def sql(database: Database, statement: str) -> None:
+    with database.write() as session:
+        session.execute(text(statement))
+
+
+def change(database: Database, _name: str, act: Callable[[Session], object]) -> None:
+    with database.write() as session:
+        act(session)
+
+
+def sent_mail() -> Delivery:
+    return Delivery(
+        enrollment_id=1,
+        key="day-3",
+        mail="day",
+        is_daily=False,
+        state=DeliveryState.sent,
+        planned_at=MONDAY,
+        due_at=MONDAY,
+        created_at=MONDAY,
+        closed_at=MONDAY,
+    )
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_change_marks_its_block(people: Town, name: str) -> None:
+    settle(people.database)
+    before = numbers(people.database)
+    CHANGES[name](people.database)
+    assert not is_kept(people.database)
+    after = numbers(people.database)
+    assert after != before or name in ("a position", "a move")
+    settle(people.database)
+    assert is_kept(people.database)
+    assert numbers(people.database) == after
+    assert differences(people.database) == []
+
+
+def test_what_does_not_count_marks_nothing(people: Town) -> None:
+    settle(people.database)
+    sql(people.database, "UPDATE enrollment SET plan_at = NULL")
+    sql(people.database, "UPDATE delivery SET state = 'claimed' WHERE state = 'scheduled'")
+    assert is_kept(people.database)
+
+
+def test_recount_finds_a_block_that_lies(people: Town) -> None:
+    settle(people.database)
+    with people.database.write() as session:
+        row = session.get_one(StatsBlock, ("ms-strength", 0))
+        block = decode(row.data)
+        block.bits["confirmed"] = 0
+        row.data = encode(block)
+    assert differences(people.database) == [0]
+
+
+def test_a_change_while_a_block_is_made_is_not_lost(people: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between reading and storing somebody joins, and another process stores what it read before."""
+    settle(people.database)
+    CHANGES["a stop"](people.database)
+    real = keep.encode
+
+    def slow(block: object) -> bytes:
+        monkeypatch.setattr(keep, "encode", real)
+        CHANGES["an event"](people.database)
+        settle(people.database)
+        return real(block)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(keep, "encode", slow)
+    refresh(people.database, "ms-strength", 3, NOW)
+    assert (numbers(people.database).stopped, numbers(people.database).days[1].done) == (1, 1)
+    settle(people.database)
+    assert differences(people.database) == []
+    assert (numbers(people.database).stopped, numbers(people.database).days[1].done) == (1, 1)
+
+
+def test_whoever_is_killed_before_storing_leaves_right_numbers(people: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle(people.database)
+    CHANGES["an event"](people.database)
+
+    def die(_block: object) -> bytes:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keep, "encode", die)
+        with pytest.raises(KeyboardInterrupt):
+            refresh(people.database, "ms-strength", 3, NOW)
+    assert numbers(people.database).days[1].done == 1
+    settle(people.database)
+    assert is_kept(people.database)
+
+
+def test_another_length_makes_blocks_anew(people: Town) -> None:
+    settle(people.database)
+    with people.database.read() as session:
+        assert len(funnel(session, "ms-strength", 5, NOW).days) == 5
+    assert refresh(people.database, "ms-strength", 5, NOW) == 2
+
+
+def test_two_open_transactions_do_not_hide_each_other(people: Town) -> None:
+    """On PostgreSQL one writer commits and its block is stored while another of the same block is still open."""
+    if people.database.is_sqlite:
+        return  # one writer at a time
+    settle(people.database)
+    with people.database.write() as session:
+        session.add(Event(enrollment_id=1, kind=EventKind.completed, day=3, occurred_at=NOW, recorded_at=NOW))
+        session.flush()
+        sql(
+            people.database,
+            "INSERT INTO event (enrollment_id, kind, day, link, occurred_at, recorded_at, who, reasons, rules, detail) VALUES (1, 'clicked', 2, '', now(), now(), 'person', '', '', '{}')",
+        )
+        settle(people.database)
+    assert (numbers(people.database).days[2].done, numbers(people.database).days[1].clicked) == (1, 1)
