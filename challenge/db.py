@@ -16,7 +16,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
@@ -83,6 +83,20 @@ class Database:
         if found != wanted:
             state = "has no tables yet" if found is None else f"has the tables of another version ({found})"
             raise SchemaBehind(f"The database {state}. Run `challenge migrate`, then start again.")
+
+    def require_empty(self) -> None:
+        """Raises UsageError when there is a table already."""
+        self._reachable()
+        if inspect(self.engine).get_table_names():
+            where = make_url(self.url).render_as_string(hide_password=True)
+            raise UsageError(f"The database {where} is in use. Make an empty one for this.")
+
+    def clear(self) -> None:
+        """Drops every table: for a database that `require_empty` found empty."""
+        with self._writer.begin() as connection:
+            found = MetaData()
+            found.reflect(connection)
+            found.drop_all(connection)
 
     def _reachable(self) -> None:
         try:
