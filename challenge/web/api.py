@@ -4,22 +4,77 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, current_app, jsonify, request
 
 from challenge.access.tokens import Scope, find_token
-from challenge.audit import audit
+from challenge.audit import Audit, audit
 from challenge.errors import BadInput
-from challenge.stats.filter import read
-from challenge.stats.funnel import funnel
-from challenge.web import service
+from challenge.stats.filter import DIMENSIONS, read
+from challenge.stats.funnel import Funnel, funnel
+from challenge.web import service, tables
 from challenge.web.joining import join
+from challenge.web.openapi import FILTERS, described, document, parameter, schema_of
 from challenge.web.speaking import said
 
 room = Blueprint("api", __name__)
+_WORD = {"type": ["string", "null"]}
+_SIGN_UP: dict[str, Any] = {
+    "type": "object",
+    "required": ["email"],
+    "properties": {
+        "email": {"type": "string", "maxLength": 320, "examples": ["ana@example.com"]},
+        "first_name": _WORD,
+        "timezone": _WORD | {"description": "IANA name, e.g. Europe/Berlin"},
+        "hour": {"type": ["integer", "string", "null"], "description": "a whole hour from 6 to 21, in that zone"},
+        "position": _WORD | {"description": "seated, standing or lying"},
+        "goal": _WORD,
+        "pace": _WORD,
+        "consent": {"description": "kept with the words that were shown"},
+        **{f"utm_{name}": _WORD for name in ("source", "medium", "campaign", "term", "content")},
+        "referrer": _WORD,
+        "form_variant": _WORD,
+    },
+}
+_ACCEPTED_ANSWER = {
+    "type": "object",
+    "required": ["status", "next"],
+    "properties": {"status": {"const": "accepted"}, "next": {"type": "string"}},
+}
+_NAME = parameter("name", "path", "Which table.", enum=list(tables.names()))
+_BY = parameter("by", "query", "For `groups`: which dimension stands side by side.", enum=list(DIMENSIONS))
+_CELL = {"type": ["string", "number", "null"]}
+_TABLE = {
+    "type": "object",
+    "required": ["table", "columns", "rows"],
+    "properties": {
+        "table": {"type": "string"},
+        "columns": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["key", "title", "kind"],
+                "properties": {"key": {"type": "string"}, "title": {"type": "string"}, "kind": {"type": "string"}},
+            },
+        },
+        "rows": {"type": "array", "items": {"type": "object", "additionalProperties": _CELL}},
+    },
+}
+_BAD = {422: "A filter cannot be read."}
 _ACCEPTED = {"status": "accepted", "next": "Please look for the e-mail that we sent, and say yes there."}
 
 
 @room.route("/api/v1/signups", methods=["POST", "OPTIONS"])
+@described(
+    "Signs somebody up",
+    answers={202: _ACCEPTED_ANSWER},
+    body=_SIGN_UP,
+    errors={
+        400: "Not a JSON object.",
+        413: "More than 256 KB.",
+        422: "A field cannot be accepted.",
+        429: "Too many from one network.",
+    },
+)
 def sign_up() -> Any:
     """202, and the same answer whether or not the address is known."""
     if request.method == "OPTIONS":
@@ -37,7 +92,9 @@ def sign_up() -> Any:
 
 
 @room.get("/api/v1/stats")
+@described("The funnel", answers={200: schema_of(Funnel)}, parameters=FILTERS, scope=Scope.read, errors=_BAD)
 def stats() -> Any:
+    """The same numbers as `challenge stats --json` and the dashboard's funnel, from the same query."""
     if answer := refused(Scope.read):
         return answer
     found = service()
@@ -46,8 +103,67 @@ def stats() -> Any:
         return jsonify(numbers.to_dict())
 
 
+@room.get("/api/v1/tables")
+@described(
+    "Which tables there are",
+    answers={200: {"type": "object", "properties": {"tables": {"type": "array", "items": {"type": "string"}}}}},
+    scope=Scope.read,
+)
+def table_names() -> Any:
+    """Their names; each is one query that the dashboard shows, too."""
+    return refused(Scope.read) or jsonify(tables=tables.names())
+
+
+@room.get("/api/v1/tables/<name>")
+@described(
+    "One table",
+    answers={200: _TABLE},
+    parameters=(_NAME, *FILTERS, _BY),
+    scope=Scope.read,
+    errors=_BAD | {404: "There is no such table."},
+)
+def table(name: str) -> Any:
+    """Rows with a value for every column, equal to the dashboard's page."""
+    found = _table(name)
+    return jsonify(found.to_dict()) if isinstance(found, tables.Table) else found
+
+
+@room.get("/api/v1/tables/<name>.csv")
+@described(
+    "One table as CSV",
+    answers={200: ("RFC 4180, UTF-8 with a byte order mark; no cell is a formula.", {"text/csv": {"type": "string"}})},
+    parameters=(_NAME, *FILTERS, _BY),
+    scope=Scope.read,
+    errors=_BAD | {404: "There is no such table."},
+)
+def table_csv(name: str) -> Any:
+    """The same rows for a spreadsheet."""
+    found = _table(name)
+    if not isinstance(found, tables.Table):
+        return found
+    return Response(found.to_csv(), content_type="text/csv; charset=utf-8")
+
+
+def _table(name: str) -> Any:
+    if answer := refused(Scope.read):
+        return answer
+    if name not in tables.names():
+        return _error(f"There is no such table. There are: {', '.join(tables.names())}.", 404)
+    found = service()
+    with found.database.read() as session:
+        return tables.table(name, tables.ask_from(session, found.challenge, found.clock.now(), request.args))
+
+
+@room.get("/api/openapi.json")
+def describe() -> Any:
+    """The description of all this, for programs and for people's tools."""
+    return jsonify(document(current_app, service().settings.public_url))
+
+
 @room.get("/api/v1/audit")
+@described("The accounts of every mail owed", answers={200: schema_of(Audit)}, scope=Scope.read)
 def accounts() -> Any:
+    """The same as `challenge audit --json`."""
     if answer := refused(Scope.read):
         return answer
     found = service()

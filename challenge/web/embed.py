@@ -12,6 +12,7 @@ from challenge.errors import BadInput
 from challenge.web import service
 from challenge.web.api import with_cors
 from challenge.web.joining import HONEYPOT, ask_proof, shown
+from challenge.web.openapi import described
 from challenge.web.speaking import challenge, language, said, say
 
 room = Blueprint("embed", __name__)
@@ -39,6 +40,12 @@ def script() -> Response:
 
 
 @room.route("/api/v1/signups/proof", methods=["POST", "OPTIONS"])
+@described(
+    "The work to do before a sign-up",
+    answers={200: {"type": "object", "required": ["proof"], "properties": {"proof": {"type": ["object", "null"]}}}},
+    body={"type": "object", "properties": {"email": {"type": "string"}}},
+    errors={413: "More than 256 KB.", 422: "No address.", 429: "Too many from one network."},
+)
 def proof() -> Any:
     """The work to do before an address may join; `null` when none is asked for."""
     if request.method == "OPTIONS":

@@ -30,6 +30,9 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 _LARGEST = 2**31 - 1
 _PAGES = (
     ("dashboard.today", "Today", May.read_numbers),
+    ("dashboard.funnel", "Funnel", May.read_numbers),
+    ("dashboard.sources", "Sources", May.read_numbers),
+    ("dashboard.weeks", "Weeks", May.read_numbers),
     ("dashboard.people", "People", May.see_people),
     ("dashboard.access", "Access", May.manage_access),
     ("dashboard.journal", "Log", May.read_log),

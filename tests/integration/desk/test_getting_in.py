@@ -38,7 +38,8 @@ def test_it_refuses_every_post_without_a_csrf_token(desk: Any) -> None:
     ]
     assert len(posts) > 8
     for rule in posts:
-        path = re.sub(r"<int:\w+>", "1", re.sub(r"<(any\((\w+).*\):)?\w+>", r"\2", rule))
+        path = re.sub(r"<any\((\w+),.*?\):\w+>", r"\1", re.sub(r"<int:\w+>", "1", rule))
+        path = re.sub(r"<\w+>", "x", path)
         assert owner.client.post(path, data={"name": "owner", "password": "long enough"}).status_code == 400, path
     assert desk.rows(User) == 3
 

@@ -1,0 +1,131 @@
+"""Where do we lose people, where do they come from, does it get better? Funnel, sources and weeks under one filter."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from flask import Response, abort, jsonify, render_template, request
+
+from challenge.access.roles import May
+from challenge.stats import funnel as way
+from challenge.stats import groups
+from challenge.stats.filter import DIMENSIONS, Filter
+from challenge.web import service, tables
+from challenge.web.dashboard.door import needs, room
+
+_NAMES = {
+    "edition": "Challenge edition",
+    "source": "Source",
+    "utm_source": "UTM source",
+    "utm_medium": "UTM medium",
+    "utm_campaign": "UTM campaign",
+    "utm_term": "UTM term",
+    "utm_content": "UTM content",
+    "referrer": "Referring site",
+    "form_variant": "Form variant",
+    "variant": "Mail variant",
+    "position": "Position",
+    "country": "Country of the zone",
+}
+
+
+@room.get("/funnel")
+@needs(May.read_numbers)
+def funnel() -> str:
+    """From sign-up to joined, day by day, and who is still in."""
+    with service().database.read() as rows:
+        ask = _ask(rows)
+        numbers = way.funnel(*ask.whose, ask.filter)
+        still_in = groups.survival(*ask.whose, ask.filter)
+        choices = groups.choices(*ask.whose)
+    return render_template(
+        "dashboard/funnel.html",
+        numbers=numbers,
+        steps={step.name: step for step in numbers.steps},
+        survival=still_in,
+        **_filters(ask.filter, choices),
+    )
+
+
+@room.get("/sources")
+@needs(May.read_numbers)
+def sources() -> str:
+    """Which people get further, and what they bring; by source, or by any other word we know of them."""
+    with service().database.read() as rows:
+        ask = _ask(rows)
+        found = groups.groups(*ask.whose, ask.by, ask.filter)
+        choices = groups.choices(*ask.whose)
+    shown = tables.groups_of(found, ask.by)
+    return render_template(
+        "dashboard/sources.html",
+        groups=found,
+        by=ask.by,
+        currencies=sorted({currency for group in found for currency in group.revenue}),
+        dimensions=[(name, _NAMES[name]) for name in DIMENSIONS],
+        total=sum(group.signed_up for group in found),
+        table=shown,
+        **_filters(ask.filter, choices),
+    )
+
+
+@room.get("/weeks")
+@needs(May.read_numbers)
+def weeks() -> str:
+    """Week by week: does it get better?"""
+    with service().database.read() as rows:
+        ask = _ask(rows)
+        found = groups.cohorts(*ask.whose, ask.filter)
+        choices = groups.choices(*ask.whose)
+    return render_template("dashboard/weeks.html", cohorts=found, **_filters(ask.filter, choices))
+
+
+@room.get("/tables/<name>.<any(csv, json):kind>")
+@needs(May.read_numbers)
+def table_file(name: str, kind: str) -> Any:
+    """A table of the pages as a file."""
+    if name not in tables.names():
+        abort(404)
+    with service().database.read() as rows:
+        found = tables.table(name, _ask(rows))
+    return as_file(found) if kind == "csv" else jsonify(found.to_dict())
+
+
+def as_file(table: tables.Table) -> Response:
+    response = Response(table.to_csv(), content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="{table.name}.csv"'
+    return response
+
+
+def _ask(rows: Any) -> tables.Ask:
+    found = service()
+    return tables.ask_from(rows, found.challenge, found.clock.now(), request.args)
+
+
+def _filters(filter: Filter, choices: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    """What the form over every page of numbers needs. A word that is asked for stays a choice, whether or not it is one."""
+    offered = [
+        (
+            name,
+            _NAMES[name],
+            list(dict.fromkeys([*choices.get(name, ()), *([word] if (word := getattr(filter, name)) else [])])),
+        )
+        for name in DIMENSIONS
+        if name in choices or getattr(filter, name)
+    ]
+    asked = filter.to_query()
+    return {
+        "filter": filter,
+        "offered": offered,
+        "asked": asked,
+        "chips": [
+            (_chip(name, word), {key: value for key, value in asked.items() if key != name})
+            for name, word in asked.items()
+        ],
+    }
+
+
+def _chip(name: str, word: str) -> str:
+    if name in ("from", "to"):
+        return f"{name} {date.fromisoformat(word):%-d %b %Y}"
+    return f"{_NAMES[name]}: {word}"

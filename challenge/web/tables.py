@@ -1,0 +1,258 @@
+"""Which tables are there? Each is one query, read by a page, by CSV, by JSON and by `/api/v1/tables`, so they are equal.
+
+A cell is a number, a word, a date or None; money is in the currency's main unit. A table knows how it is to be read:
+`kind` of a column is `word`, `count`, `rate` (0 to 1), `minutes`, `money` or `day`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlmodel import Session
+
+from challenge.programme.definition import Challenge
+from challenge.stats import funnel as way
+from challenge.stats import groups
+from challenge.stats.filter import DIMENSIONS, Filter, read
+
+Cell = str | int | float | None
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a table is asked for: whose numbers, as of when, by which dimension."""
+
+    session: Session
+    challenge: Challenge
+    now: datetime
+    filter: Filter
+    by: str = "source"
+
+    @property
+    def whose(self) -> tuple[Session, str, int, datetime]:
+        return self.session, self.challenge.slug, self.challenge.length, self.now
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's key (in CSV and JSON), its heading on a page, and how its cells are to be read."""
+
+    key: str
+    title: str
+    kind: str = "count"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table; every row has a cell for every column."""
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        keys = [column.key for column in self.columns]
+        return {
+            "table": self.name,
+            "columns": [{"key": column.key, "title": column.title, "kind": column.kind} for column in self.columns],
+            "rows": [dict(zip(keys, row, strict=True)) for row in self.rows],
+        }
+
+    def to_csv(self) -> str:
+        """RFC 4180, with a byte order mark so that a spreadsheet reads UTF-8; no cell can be a formula."""
+        file = io.StringIO()
+        writer = csv.writer(file)
+        writer.writerow([column.key for column in self.columns])
+        writer.writerows([_safe(cell) for cell in row] for row in self.rows)
+        return "\ufeff" + file.getvalue()
+
+
+def _safe(cell: Cell) -> Cell:
+    """A word that a spreadsheet would run gets an apostrophe before it (OWASP: CSV injection). Numbers are numbers."""
+    if isinstance(cell, str) and cell.lstrip(" \u00a0\ufeff").startswith(_FORMULA):
+        return "'" + cell
+    return cell
+
+
+def ask_from(session: Session, challenge: Challenge, now: datetime, query: Mapping[str, str]) -> Ask:
+    """The question in an address. Raises BadInput."""
+    return Ask(session, challenge, now, read(query), query.get("by", "").strip() or "source")
+
+
+def table(name: str, ask: Ask) -> Table:
+    """The table with this name. Raises KeyError when there is none, BadInput when `by` is no dimension."""
+    return _TABLES[name](ask)
+
+
+def names() -> tuple[str, ...]:
+    return tuple(_TABLES)
+
+
+_RATE = (Column("rate", "Rate", "rate"), Column("low", "from", "rate"), Column("high", "to", "rate"))
+
+
+def _steps(ask: Ask) -> Table:
+    return steps_of(way.funnel(*ask.whose, ask.filter))
+
+
+def steps_of(numbers: way.Funnel) -> Table:
+    """The way from sign-up to joined."""
+    columns = (
+        Column("step", "Step", "word"),
+        Column("count", "People"),
+        Column("of", "Of those who could"),
+        *_RATE,
+        Column("lost", "Lost since the step before"),
+        Column("not_yet", "Not there yet"),
+        Column("median_minutes", "Half needed at most", "minutes"),
+    )
+    rows = tuple(
+        (step.name, step.count, step.of, step.rate, step.low, step.high, step.lost, step.not_yet, step.median_minutes)
+        for step in numbers.steps
+    )
+    return Table("funnel", "From sign-up to joined", columns, rows)
+
+
+def _days(ask: Ask) -> Table:
+    return days_of(way.funnel(*ask.whose, ask.filter))
+
+
+def days_of(numbers: way.Funnel) -> Table:
+    """Each day's mail, and what people did with it."""
+    columns = (
+        Column("day", "Day"),
+        Column("sent", "Sent"),
+        Column("opened_people", "Opened by people"),
+        Column("opened_proxy", "Opened by proxies only"),
+        Column("clicked", "Clicked"),
+        Column("done", "Done"),
+        Column("rested", "Rested"),
+        Column("delivered", "Delivered as far as known"),
+        Column("of", "Could have done it"),
+        *_RATE,
+        Column("not_yet", "Not there yet"),
+        Column("median_minutes", "Half needed at most", "minutes"),
+    )
+    rows = tuple(tuple(getattr(day, column.key) for column in columns) for day in numbers.days)
+    return Table("days", "Day by day", columns, rows)
+
+
+def _groups(ask: Ask) -> Table:
+    return groups_of(groups.groups(*ask.whose, ask.by, ask.filter), ask.by)
+
+
+def groups_of(found: tuple[groups.Group, ...], by: str) -> Table:
+    """People side by side, with what they bring; a column pair per currency."""
+    currencies = sorted({currency for group in found for currency in group.revenue})
+    columns = (
+        Column(by, by.replace("_", " ").capitalize(), "word"),
+        Column("signed_up", "Signed up"),
+        Column("confirmed", "Confirmed"),
+        Column("started", "Did day 1"),
+        Column("finished", "Did all days"),
+        Column("joined", "Joined"),
+        Column("join_rate", "Join rate", "rate"),
+        Column("join_low", "from", "rate"),
+        Column("join_high", "to", "rate"),
+        *(
+            Column(f"{what}_{currency}", f"{title}, {currency}", "money")
+            for currency in currencies
+            for what, title in (("revenue", "Revenue"), ("per_signup", "Per sign-up"))
+        ),
+    )
+    return Table("groups", f"By {by.replace('_', ' ')}", columns, tuple(_group_rows(found, currencies)))
+
+
+def _group_rows(found: tuple[groups.Group, ...], currencies: list[str]) -> Iterator[tuple[Cell, ...]]:
+    for group in found:
+        money: list[Cell] = []
+        for currency in currencies:
+            money += [
+                round(group.revenue.get(currency, 0) / 100, 2),
+                round(group.revenue_per_signup.get(currency, 0.0) / 100, 4),
+            ]
+        yield (
+            group.word,
+            group.signed_up,
+            group.confirmed,
+            group.started,
+            group.finished,
+            group.joined,
+            group.join.rate,
+            group.join.low,
+            group.join.high,
+            *money,
+        )
+
+
+def _cohorts(ask: Ask) -> Table:
+    return cohorts_of(groups.cohorts(*ask.whose, ask.filter), ask.challenge.length)
+
+
+def cohorts_of(found: tuple[groups.Cohort, ...], length: int) -> Table:
+    """Week by week: of those who had the chance, how many did each day."""
+    columns = [
+        Column("week", "Week from", "day"),
+        Column("signed_up", "Signed up"),
+        Column("confirmed", "Confirmed"),
+        Column("finished", "Did all days"),
+        Column("joined", "Joined"),
+    ]
+    for day in range(1, length + 1):
+        columns += [
+            Column(f"day_{day}_done", f"Did day {day}"),
+            Column(f"day_{day}_of", "of"),
+            Column(f"day_{day}_rate", "Rate", "rate"),
+            Column(f"day_{day}_not_yet", "not yet"),
+        ]
+    rows = []
+    for cohort in found:
+        cells: list[Cell] = [
+            _day(cohort.week),
+            cohort.signed_up,
+            cohort.confirmed,
+            cohort.finished,
+            cohort.joined,
+        ]
+        for rate, not_yet in zip(cohort.days, cohort.not_yet, strict=True):
+            cells += [rate.count, rate.of, rate.rate, not_yet]
+        rows.append(tuple(cells))
+    return Table("cohorts", "Week by week", tuple(columns), tuple(rows))
+
+
+def _survival(ask: Ask) -> Table:
+    return survival_of(groups.survival(*ask.whose, ask.filter))
+
+
+def survival_of(found: tuple[groups.StillIn, ...]) -> Table:
+    """Who is still in, day by day."""
+    columns = (
+        Column("day", "Day"),
+        Column("share", "Still in", "rate"),
+        Column("at_risk", "Were in before and could"),
+        Column("left", "Left"),
+        Column("not_yet", "Not there yet"),
+    )
+    rows = tuple((row.day, row.share, row.at_risk, row.left, row.not_yet) for row in found)
+    return Table("survival", "Who is still in", columns, rows)
+
+
+def _day(day: date) -> str:
+    return day.isoformat()
+
+
+_TABLES: dict[str, Callable[[Ask], Table]] = {
+    "funnel": _steps,
+    "days": _days,
+    "groups": _groups,
+    "cohorts": _cohorts,
+    "survival": _survival,
+}
+__all__ = ["DIMENSIONS", "Ask", "Column", "Table", "ask_from", "names", "table"]

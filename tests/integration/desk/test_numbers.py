@@ -1,0 +1,134 @@
+"""The numbers of page, CSV, JSON, API and command are one; no cell is a formula; empty pages say what to do next."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import secrets
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from challenge.access.tokens import add_token
+from challenge.models import Enrollment
+from challenge.web import tables
+from tests.integration.desk.town import FRIDAY, Town
+
+
+@pytest.fixture
+def town(desk: Any) -> Any:
+    with desk.database.write() as session:
+        Town(session, desk.challenge).settle(60)
+    return desk
+
+
+def cells(page: str, section: str) -> list[list[str]]:
+    body = re.search(rf'<section[^>]*aria-labelledby="{section}".*?<tbody>(.*?)</tbody>', page, re.DOTALL)
+    assert body is not None
+    rows = re.findall(r"<tr>(.*?)</tr>", body[1], re.DOTALL)
+    return [
+        [re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)]
+        for row in rows
+    ]
+
+
+def bearer(desk: Any) -> dict[str, str]:
+    with desk.database.write() as session:
+        return {"Authorization": f"Bearer {add_token(session, secrets.token_hex(4))}"}
+
+
+def test_it_shows_the_same_numbers_everywhere(town: Any) -> None:
+    for query in ("", "?source=podcast", "?from=2027-02-10&to=2027-03-01", "?position=seated&country=US"):
+        compare(town, query)
+
+
+def compare(town: Any, query: str) -> None:
+    viewer, headers = town.browser("viewer"), bearer(town)
+    numbers = viewer.client.get(f"/api/v1/stats{query}", headers=headers).json
+    page = viewer.text(f"/dashboard/funnel{query}")
+    shown = cells(page, "days")
+    assert [[int(row[i].replace(",", "")) for i in (0, 1, 2, 5, 6, 7)] for row in shown] == [
+        [day[name] for name in ("day", "sent", "delivered", "clicked", "done", "rested")] for day in numbers["days"]
+    ]
+    assert [int(row[1].replace(",", "")) for row in cells(page, "way")] == [step["count"] for step in numbers["steps"]]
+    assert any(day["done"] for day in numbers["days"])
+    for name in tables.names():
+        one = viewer.get(f"/dashboard/tables/{name}.json{query}").json
+        other = viewer.client.get(f"/api/v1/tables/{name}{query}", headers=headers).json
+        assert one == other
+        sheet = viewer.get(f"/dashboard/tables/{name}.csv{query}").get_data(as_text=True)
+        assert sheet == viewer.client.get(f"/api/v1/tables/{name}.csv{query}", headers=headers).get_data(as_text=True)
+        read = list(csv.reader(io.StringIO(sheet.removeprefix("\ufeff"))))
+        assert read[0] == [column["key"] for column in one["columns"]]
+        assert read[1:] == [["" if row[key] is None else str(row[key]) for key in read[0]] for row in one["rows"]]
+
+
+def test_it_tells_the_command_line_the_same(small_desk: Any) -> None:
+    with small_desk.database.write() as session:
+        Town(session, small_desk.challenge).settle(40)
+    environ = {
+        "CHALLENGE_DATABASE_URL": small_desk.settings.database, "CHALLENGE_DATA_DIR": str(small_desk.settings.data_dir)
+    }  # fmt: skip
+    told = subprocess.run(
+        [sys.executable, "-m", "challenge.cli", "stats", "--json"], env=environ, capture_output=True, text=True, timeout=60, check=True
+    )  # fmt: skip
+    answer = small_desk.browser("viewer").client.get("/api/v1/stats", headers=bearer(small_desk)).json
+    ours = json.loads(told.stdout)
+    assert {key: ours[key] for key in ("signed_up", "confirmed", "finished", "joined", "by_source")} == {
+        key: answer[key] for key in ("signed_up", "confirmed", "finished", "joined", "by_source")
+    }
+    assert [day["done"] for day in ours["days"]] == [day["done"] for day in answer["days"]]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", " =", "\n@", "\u00a0+"])
+def test_it_never_writes_a_formula(start: str) -> None:
+    word = f"{start}HYPERLINK(1)"
+    table = tables.Table("x", "X", (tables.Column("word", "Word", "word"), tables.Column("n", "N")), ((word, -3),))
+    ((cell, number),) = list(csv.reader(io.StringIO(table.to_csv().removeprefix("\ufeff"), newline="")))[1:]
+    assert cell == f"'{word}"
+    assert number == "-3"
+    assert cell[0] not in "=+-@\t\r\n"
+
+
+def test_it_writes_sources_of_strangers_harmlessly(desk: Any) -> None:
+    with desk.database.write() as session:
+        Town(session, desk.challenge).settle(3)
+        row = session.get_one(Enrollment, 1)
+        row.source = '=cmd|"/c calc"!A1'
+        session.add(row)
+    viewer = desk.browser("viewer")
+    assert "'=cmd|" in viewer.get("/dashboard/tables/groups.csv").get_data(as_text=True)
+    assert "<script" not in viewer.text("/dashboard/sources").replace('<script src="/static/desk.js" defer>', "")
+
+
+def test_it_says_what_to_do_next_when_nobody_is_there(small_desk: Any) -> None:
+    viewer = small_desk.browser("viewer")
+    for page in ("funnel", "sources", "weeks"):
+        text = viewer.text(f"/dashboard/{page}")
+        assert "utm_source=newsletter" in text
+        assert "Take a filter away" in viewer.text(f"/dashboard/{page}?source=nobody")
+    assert "Nobody has signed up yet" in small_desk.browser("marketer").text("/dashboard/people")
+
+
+def test_it_explains_a_filter_it_cannot_read(small_desk: Any) -> None:
+    viewer, headers = small_desk.browser("viewer"), bearer(small_desk)
+    for query in ("?from=yesterday", "?from=2027-03-02&to=2027-03-01", "?by=shoe_size"):
+        path = "sources" if "by" in query else "funnel"
+        answer = viewer.get(f"/dashboard/{path}{query}")
+        assert answer.status_code == 422, query
+        name = "groups" if "by" in query else "funnel"
+        assert viewer.client.get(f"/api/v1/tables/{name}{query}", headers=headers).status_code == 422
+    assert viewer.get("/dashboard/tables/people.csv").status_code == 404
+    assert viewer.client.get("/api/v1/tables/people", headers=headers).status_code == 404
+
+
+def test_it_takes_filters_away_one_by_one(town: Any) -> None:
+    page = town.browser("viewer").text("/dashboard/funnel?source=podcast&position=seated&from=2027-02-01")
+    assert "Take away the filter Source: podcast" in page
+    assert 'href="/dashboard/funnel?from=2027-02-01&amp;source=podcast"' in page
+    assert "since 1 February 2027" in page
+    assert FRIDAY.year == 2027
