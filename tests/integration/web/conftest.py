@@ -10,6 +10,8 @@ import pytest
 
 from tests.integration.web.stage import CHROMIUM, Stage, served
 
+_LOOPBACK_ONLY = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
@@ -25,6 +27,6 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        browser = player.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", _LOOPBACK_ONLY])
         yield browser
         browser.close()
