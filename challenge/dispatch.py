@@ -29,7 +29,7 @@ from challenge.models import (
     Subscriber,
     Worker,
 )
-from challenge.plan import is_plan_due, plan_due
+from challenge.plan import is_plan_due, plan_for
 from challenge.programme.definition import Challenge
 from challenge.settings import OnUncertain, Settings
 
@@ -38,6 +38,7 @@ DEFERRED_LASTS = timedelta(hours=12)
 _ASKED_FOR = ~col(Delivery.is_daily) & ((col(Delivery.resends) > 0) | col(Delivery.key).like("resend:%"))
 _ONLY_TODAY = ("rest", "nudge")  # said a day late they would be wrong
 _LATE_BATCH = 500
+PLAN_SECONDS, PLAN_SECONDS_BUSY = 0.7, 0.1
 _HELD = "state IN ('claimed', 'handed_over')"  # the words of `ix_delivery_held`: only held rows are looked at
 
 
@@ -64,7 +65,8 @@ def tick(database: Database, challenge: Challenge, settings: Settings, now: date
         )
     back, uncertain = bring_back(database, settings, now) if is_dead else (0, 0)
     missed = move_missed(database, challenge, settings, now) if is_late else 0
-    planned = plan_due(database, challenge, now) if plans or missed or uncertain else 0
+    seconds = PLAN_SECONDS_BUSY if due else PLAN_SECONDS  # what is due today goes before what is due tomorrow
+    planned = plan_for(database, challenge, now, seconds) if plans or missed or uncertain else 0
     if back or missed or planned:
         with database.read() as session:
             due = count_due(session, challenge, settings, now, enough)
