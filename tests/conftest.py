@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from babel.messages.pofile import write_po
 from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 
 from challenge import catalogues
 from challenge.db import Database
@@ -55,13 +57,34 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.cleanup()
 
 
-def fresh_postgres(uri: str) -> str:
+def fresh_postgres(uri: str, template: str = "template1") -> str:
+    """The address of a new database, a copy of `template`."""
     name = f"t{uuid.uuid4().hex[:12]}"
     engine = create_engine(uri.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
     engine.dispose()
     return uri.replace("postgresql://", "postgresql+psycopg://").replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file; tests get copies, for migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("migrated") / "migrated.sqlite3"
+    database = Database(f"sqlite:///{path}")
+    database.migrate()
+    database.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: str) -> str:
+    """The name of a migrated PostgreSQL database; tests get copies."""
+    url = fresh_postgres(postgres_server)
+    database = Database(url)
+    database.migrate()
+    database.close()
+    return make_url(url).database or ""
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -71,11 +94,19 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return fresh_postgres(request.getfixturevalue("postgres_server"))
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database with all tables: the test runs once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "test.sqlite3")
+        return f"sqlite:///{tmp_path / 'test.sqlite3'}"
+    return fresh_postgres(request.getfixturevalue("postgres_server"), request.getfixturevalue("migrated_postgres"))
+
+
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """An empty, migrated database: the test runs once on SQLite and once on PostgreSQL."""
-    database = Database(database_url)
-    database.migrate()
+def database(migrated_url: str) -> Iterator[Database]:
+    """An empty, migrated database, of each kind in turn."""
+    database = Database(migrated_url)
     yield database
     database.close()
 

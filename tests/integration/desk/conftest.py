@@ -97,8 +97,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(database_url: str, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(database_url, tmp_path)
+def desk(migrated_url: str, tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(migrated_url, tmp_path)
     yield desk
     desk.close()
 
