@@ -16,9 +16,10 @@ from challenge.settings import read_settings
 @click.option("--day", type=int, default=1, show_default=True)
 @click.option("--position", type=click.Choice(["seated", "standing", "lying"]), default="seated", show_default=True)
 @click.option("--name", default="Ana", show_default=True)
+@click.option("--language", default="", help="A language that has catalogues, such as de.")
 @click.option("--html", is_flag=True, help="Print the HTML part.")
-def preview(mail: str, day: int, position: str, name: str, html: bool) -> None:
-    """Prints a mail as a person would get it: confirm, welcome, day, rest, nudge, finish, comeback."""
+def preview(mail: str, day: int, position: str, name: str, language: str, html: bool) -> None:
+    """Prints a mail as a person would get it: confirm, welcome, day, nudge, rest, finish, invitation, comeback."""
     from challenge.rendering.links import Address
     from challenge.rendering.message import Composer
     from challenge.rendering.templates import FOLDERS, Content
@@ -31,7 +32,12 @@ def preview(mail: str, day: int, position: str, name: str, html: bool) -> None:
     if not 1 <= day <= challenge.length:
         raise UsageError(f"{challenge.title} has days 1 to {challenge.length}.")
     composer = Composer(settings, challenge)
-    content = Content(mail, day=day, position=position, done=tuple(range(1, day)), has_name=bool(name))
+    languages = composer.templates.languages
+    if language and language not in languages.locales:
+        raise UsageError(f"There are no words in {language}. There are: {', '.join(languages.locales)}.")
+    content = Content(
+        mail, day, position, done=tuple(range(1, day)), has_name=bool(name), locale=language or languages.locales[0]
+    )
     key = f"day-{day}" if mail == "day" else mail
     subject, text, page = composer.templates.shown(content, name, composer.links, Address(0, 0, key))
     click.echo(page if html else f"Subject: {subject}\n\n{text}")
@@ -67,10 +73,16 @@ def words(locale: str | None, as_json: bool) -> None:
 @cli.command()
 @as_json
 def lint(as_json: bool) -> None:
-    """Reads the challenge's words again: reading grade, sentences, safety, tired muscles. Exit code 1 at an error."""
-    from challenge.programme.lint import lint as run
+    """Reads the words and every mail again: reading grade, safety, tired muscles; targets, contrast, mail programs.
 
-    found = run(challenge_of(read_settings()))
+    Exit code 1 at an error."""
+    from challenge.programme.lint import lint as lint_words
+    from challenge.rendering.lint import lint as lint_mails
+    from challenge.rendering.message import Composer
+
+    settings = read_settings()
+    composer = Composer(settings, challenge_of(settings))
+    found = [*lint_words(composer.challenge), *lint_mails(composer.templates, composer.links)]
     if as_json:
         print_json([vars(finding) if hasattr(finding, "__dict__") else finding for finding in found])
     for finding in () if as_json else found:

@@ -116,7 +116,7 @@ class Templates:
         subject = " ".join(plain.get_template(f"{folder}/subject.txt").render(values).split())
         text = plain.get_template(f"{folder}/body.txt").render(values | {"name": _mark(_NAME_TEXT)})
         page = rich.get_template(f"{folder}/body.html").render(
-            values | {"name": Markup(f"<bdi>{_mark(_NAME_HTML)}</bdi>"), "subject": subject}
+            values | {"name": Markup(f'<span dir="auto">{_mark(_NAME_HTML)}</span>'), "subject": subject}
         )
         return (
             subject,

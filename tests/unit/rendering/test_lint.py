@@ -1,0 +1,132 @@
+"""The lint of the mails: nothing to say about ours, and something to say about each harm."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from challenge import i18n
+from challenge.programme.definition import Challenge, shipped
+from challenge.rendering import lint
+from challenge.rendering.caniemail import HARMLESS, features, lacking
+from challenge.rendering.lint import Mail, contents, lint_mail, rendered
+from challenge.rendering.marked_up import color, contrast, inverted, parsed
+from challenge.rendering.message import Composer
+from challenge.rendering.templates import Content
+from challenge.settings import Settings
+
+SETTINGS = Settings(
+    secret_key="k" * 64,
+    base_url="https://challenge.example",
+    mail_from="Dr. Gretchen Hawley <hello@challenge.example>",
+    mail_reply_to="hello@challenge.example",
+    mail_postal_address="1 Main Street, Springfield",
+)
+COMPOSER = Composer(SETTINGS, shipped())
+DAY = rendered(COMPOSER.templates, Content("day", 3, "lying", done=(1,), has_name=True), COMPOSER.links)
+
+
+def said(mail: Mail) -> str:
+    return "\n".join(finding.text for finding in lint_mail(mail))
+
+
+def with_page(page: str) -> Mail:
+    return Mail(DAY.content, DAY.language, DAY.subject, DAY.text, page, parsed(page))
+
+
+def test_it_has_nothing_to_say_about_any_mail_in_any_language() -> None:
+    assert lint.lint(COMPOSER.templates, COMPOSER.links) == []
+
+
+def test_it_has_nothing_to_say_about_mails_from_right_to_left(
+    mirrored: tuple[Challenge, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    challenge, ours = mirrored
+    monkeypatch.setattr(i18n, "CATALOGUES", ours)
+    composer = Composer(SETTINGS, challenge)
+    drawn = [finding for finding in lint.lint(composer.templates, composer.links) if "subject" not in finding.text]
+    assert drawn == []
+    mail = rendered(composer.templates, Content("day", 1, has_name=True, locale="ar"), composer.links)
+    assert '<html lang="ar" dir="rtl">' in mail.page
+    assert re.search(r'<div [^>]*dir="rtl"[^>]* lang="ar"', mail.page)
+    assert "padding-right: 28px" in mail.page
+    assert "text-align: right" in mail.page
+    assert not re.search(r"(padding|margin)-left: [1-9]|text-align: left", mail.page)
+    assert '<span dir="auto">Ana</span>' in mail.page
+    assert "\u2068Ana\u2069" in mail.text
+    outside = re.sub(r"«.*?»", "", mail.text.split("\n--\n")[0], flags=re.S)
+    assert re.findall(r"[A-Za-z]{3,}", re.sub(r"https?://\S+", "", outside)) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "instead", "problem"),
+    [
+        (r'<div ([^>]*)lang="en"', r"<div \1", "lang and dir"),
+        (r'<html lang="en" dir="ltr">', '<html lang="en" dir="rtl">', "lang and dir"),
+        (r'<table role="presentation"', "<table", "role=presentation"),
+        (r"<h1 ", "<h2 ", "0 headings h1"),
+        (r"<ol ", "<div ", "no numbered list"),
+        (r"</body>", '<form action="x"></form></body>', "<form> in a mail"),
+        (r'class="button"', 'class="links"', "not exactly one main button"),
+        (r">Not today, I need rest<", ">Click here<", "'Click here'"),
+        (r">Not today, I need rest<", ">Change my hour<", "leads to 2 places"),
+        (r'href="https://challenge.example/privacy"', 'href="javascript:x"', "leads nowhere"),
+        (r"padding: 12px 0 12px 0", "padding: 5px 0 5px 0", "less than 44 px high"),
+        (r"padding: 0 0 16px 0", "padding: 0 0 8px 0", "less than 16 px below"),
+        (r'(unsubscribe/[^>]*)padding: 12px 0 12px 0', r"\1padding: 10px 0 10px 0", "smaller than others"),
+        (r' alt="[^"]{9,}"', "", "a picture without words"),
+        (r"max-width: 100%", "max-width: 700px", "wider than a phone"),
+        (r"</h1>", '</h1><p style="display:none">One more.</p>', "is hidden"),
+        (r"</h1>", '</h1><p style="font-size:11px">One more.</p>', "is set in 11px"),
+        (r"color: #40565c", "color: #8a9a9f", "has a contrast of"),
+        (r"color: #ffffff", "color: white", "is not written as #rrggbb"),
+        (r"\.paper, \.ink \{ color: #f3eee4", ".paper, .ink { color: #556066", "in dark mode"),
+        (r"</h1>", '</h1><p style="width: 640px">One more.</p>', "is 640px wide"),
+        (r"width: 100%; ?max-width: 600px", "width: 600px", "not fluid"),
+        (r"</h1>", '</h1><p style="margin: 0 auto">One more.</p>', "has margin: 0 auto"),
+        (r"</h1>", '</h1><p style="background: #fbf8f3">One more.</p>', "has background"),
+        (r"</h1>", '</h1><p style="padding-left: 9px">One more.</p>', "<p> has padding"),
+        (r"</h1>", '</h1><p style="display: flex">One more.</p>', "has display: flex"),
+        (r' bgcolor="#0b4f5c"', "", "shows flat"),
+        (r"</h1>", '</h1><p style="gap: 3px">One more.</p>', "css-gap does not work in"),
+        (r"</h1>", '</h1><p style="mix: 3px">One more.</p>', "has not tested css-mix"),
+        (r"</h1>", "</h1><main></main>", "has not tested html-main"),
+        (r"Today takes about", "Soon takes about", "the text part lacks 'Good morning"),
+        (r"/c/[\w-]+", "/c/other", "the text part lacks the link"),
+        (r"Good morning, ", "Your MS day is here, ", "the first sentence says 'MS'"),
+        (r"</style>", "/*" + "x" * 16_000 + "*/</style>", "bytes of style"),
+        (r"</body>", "<p>" + "x" * 80_000 + "</p></body>", "bytes of HTML"),
+    ],
+)  # fmt: skip
+def test_it_finds_each_harm(pattern: str, instead: str, problem: str) -> None:
+    page, count = re.subn(pattern, instead, DAY.page)
+    assert count
+    assert problem in said(with_page(page))
+
+
+@pytest.mark.parametrize(
+    ("subject", "problem"),
+    [("", "is empty"), ("Re: Day 3", "looks like an answer"), ("x" * 61, "too long"), ("Day 3 of MS", "says 'MS'")],
+)
+def test_it_reads_the_subject(subject: str, problem: str) -> None:
+    assert problem in said(Mail(DAY.content, DAY.language, subject, DAY.text, DAY.page, DAY.root))
+
+
+def test_it_reads_what_is_hard_to_read() -> None:
+    hard = "Individualised neurorehabilitation interventions necessitate perseverance. " * 20 + DAY.text
+    assert "reads like school grade" in said(Mail(DAY.content, DAY.language, DAY.subject, hard, DAY.page, DAY.root))
+
+
+def test_it_excuses_only_what_is_used_and_lacking() -> None:
+    used: set[str] = set()
+    for content in contents(shipped(), "en"):
+        used |= features(rendered(COMPOSER.templates, content, COMPOSER.links).root)
+    assert [feature for feature in HARMLESS if feature not in used or not lacking(feature)] == []
+
+
+def test_it_measures_contrast_as_wcag_does() -> None:
+    assert contrast(color("#000000"), color("#ffffff")) == pytest.approx(21)
+    assert contrast(color("#777777"), color("#ffffff")) == pytest.approx(4.48, abs=0.01)
+    assert inverted(color("#0b4f5c")) == color("#f4b0a3")
