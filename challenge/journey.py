@@ -11,6 +11,7 @@ an instant later, in an autumn fold the first of the two).
     rested               the next morning brings `rest:DATE`, everything else moves on by one
     missed (our fault)   the same mail the next morning
     paused, resumed      nothing; then the next mail the next morning
+    unsubscribed         nothing more; taken back at once (`resumed` of it), as after a break
     changed              hour, zone or pace from the next mail on
     finish               two mornings later the invitation, for who did a day; a week later the comeback, for who
                          has days left
@@ -110,6 +111,7 @@ class _Walk:
     owed: list[Owed] = field(default_factory=list)
     copies: list[Owed] = field(default_factory=list)
     state: str = "pending"
+    stopped_as: str = ""
     confirms: int = 0
     confirm_at: datetime | None = None
     next_key: str = ""
@@ -243,8 +245,14 @@ def _apply(walk: _Walk, fact: Fact) -> None:
         case "resumed" if walk.state == "paused":
             walk.state = "active"
             _resume(walk, fact.at)
-        case "unsubscribed" | "suppressed" | "complained":
-            walk.state = "stopped"
+        case "resumed" if fact.of == "unsubscribed" and walk.stopped_as:
+            walk.state, walk.stopped_as = walk.stopped_as, ""
+            if walk.state == "active":
+                _resume(walk, fact.at)
+        case "unsubscribed" if walk.state != "stopped":
+            walk.stopped_as, walk.state = walk.state, "stopped"
+        case "suppressed" | "complained":
+            walk.stopped_as, walk.state = "", "stopped"
         case "resent" if walk.state in ("pending", "active", "ended"):
             _copy(walk, fact)
 

@@ -63,6 +63,7 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
         embed,
         health,
         joining,
+        leaving,
         mine,
         participant,
         preferences,
@@ -104,7 +105,7 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
     )
     csrf.init_app(app)
     limiter = _limiter(app, settings)
-    for door in (public, embed, participant, day, preferences, mine, track, dashboard, api, health, webhooks):
+    for door in (public, embed, participant, leaving, day, preferences, mine, track, dashboard, api, health, webhooks):
         app.register_blueprint(door.room)
     joining.limit(app, limiter, settings)
     if settings.uses_inbox and not settings.is_production:

@@ -1,15 +1,13 @@
-"""How does a person join, and how do they leave? The yes of the confirmation page, and the way out of every mail."""
+"""How does a person join? The yes of the confirmation page."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, render_template
 from sqlmodel import Session
 
-from challenge import participation as acts
 from challenge import signup
 from challenge.events import lock
 from challenge.models import Enrollment, EnrollmentState, Subscriber
@@ -17,9 +15,8 @@ from challenge.plan import current_plan
 from challenge.rendering.links import Address, Link
 from challenge.tokens import Purpose
 from challenge.web import service
-from challenge.web.page import nonce, person, preferences_path, read_one, was_shown
+from challenge.web.page import nonce, person, read_one, was_shown
 from challenge.web.speaking import language, say
-from challenge.web.track import looked_at_unsubscribe
 
 room = Blueprint("participant", __name__)
 
@@ -71,34 +68,3 @@ def _when(at: datetime, timezone: str) -> dict[str, str]:
         "weekday": language().weekday(at, timezone),
         "hour": language().hour(at.hour).replace(" ", "\N{NO-BREAK SPACE}"),
     }
-
-
-@room.get("/unsubscribe/<token>")
-def ask_unsubscribe(token: str) -> str:
-    enrollment_id, delivery_id = service().tokens.read(Purpose.unsubscribe, token, 2)
-    if request.method != "POST":
-        looked_at_unsubscribe(delivery_id)
-    with service().database.read() as session:
-        enrollment, subscriber = person(session, enrollment_id)
-    return render_template(
-        "unsubscribe.html",
-        stopped=enrollment.state is EnrollmentState.stopped,
-        subscriber=subscriber,
-        token=token,
-        preferences=preferences_path(enrollment_id),
-    )
-
-
-@room.post("/unsubscribe/<token>")
-def unsubscribe(token: str) -> Any:
-    """RFC 8058: no cookie, no nonce, no redirect; both body encodings. Another body changes nothing."""
-    enrollment_id, _ = service().tokens.read(Purpose.unsubscribe, token, 2)
-    wish = request.form.get("List-Unsubscribe") or request.form.get("do")
-    if wish not in ("One-Click", "everything", "this"):
-        return render_template(
-            "sorry.html", heading=say("Nothing was changed"), words=say("Please use the button on the page.")
-        ), 400
-    with service().database.write() as session:
-        how = "one-click" if wish == "One-Click" else "page"
-        acts.unsubscribe(session, enrollment_id, service().clock.now(), how=how, everything=wish != "this")
-    return ask_unsubscribe(token)

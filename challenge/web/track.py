@@ -9,10 +9,11 @@ from typing import Any
 
 from flask import Blueprint, Response, redirect, request
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import select
 
 from challenge.clock import real_now
 from challenge.errors import BadToken, NotFound
-from challenge.models import EventKind
+from challenge.models import Event, EventKind
 from challenge.rendering.links import Address, Link
 from challenge.tokens import Purpose
 from challenge.tracking.classify import UNSUBSCRIBE, Evidence, observe
@@ -21,6 +22,7 @@ from challenge.web import service
 
 room = Blueprint("track", __name__)
 _GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+_LOOKS_KEPT = 3
 log = logging.getLogger(__name__)
 
 
@@ -59,7 +61,12 @@ def seen() -> Evidence:
 
 
 def looked_at_unsubscribe(delivery_id: int) -> None:
-    """Scanners fetch the unsubscribe link together with the others, so that it was looked at is kept as a click."""
+    """Scanners fetch the unsubscribe link together with the others, so that it was looked at is kept as a click: the
+    first few times, for a thousand looks tell no more than three."""
+    looks = select(Event.id).where(Event.delivery_id == delivery_id, Event.link == UNSUBSCRIBE).limit(_LOOKS_KEPT)
+    with service().database.read() as session:
+        if len(session.exec(looks).all()) >= _LOOKS_KEPT:
+            return
     with suppress(NotFound):
         _record(delivery_id, EventKind.clicked, UNSUBSCRIBE)
 

@@ -122,6 +122,16 @@ def test_it_stops_for_good() -> None:
     assert list(mornings(after(30, at(2.5, "unsubscribed"), at(3, "resumed"), at(3, "confirmed"))))[-1] == "day-2"
 
 
+def test_it_goes_on_when_a_stop_is_taken_back() -> None:
+    back = at(4, "resumed", of="unsubscribed")
+    result = mornings(after(30, at(2.5, "unsubscribed"), back))
+    assert (result["day-2"], result["day-3"]) == ("Wed 03 08:00", "Sat 06 08:00")
+    assert after(6, at(1.5, "paused"), at(2.5, "unsubscribed"), back).state == "paused"
+    for worse in ("suppressed", "complained"):
+        assert after(6, at(2.5, "unsubscribed"), at(3, worse), back).state == "stopped"
+        assert after(6, at(2.5, worse), at(3, "unsubscribed"), back).state == "stopped"
+
+
 def test_it_follows_a_new_hour_and_a_new_zone() -> None:
     later = mornings(after(9, at(2.5, "changed", rhythm=Rhythm("UTC", 20))))
     assert (later["day-3"], later["day-4"]) == ("Thu 04 20:00", "Fri 05 20:00")
