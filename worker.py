@@ -18,6 +18,7 @@ from types import FrameType
 
 from redis.exceptions import RedisError
 
+from challenge.accounts import Accountant
 from challenge.clock import Clock
 from challenge.db import Database
 from challenge.dispatch import Tick, tick
@@ -104,6 +105,7 @@ def run(settings: Settings, challenge: Challenge) -> int:
 def _tick_until(stop: threading.Event, crew: Crew, settings: Settings, challenge: Challenge) -> None:
     database = Database(settings.database)
     clock, queue, redis_is_well = Clock(database), queue_at(settings.redis_url), True
+    accountant = Accountant(settings)
     while not stop.is_set():
         started = time.monotonic()
         if not crew.is_complete:
@@ -126,6 +128,7 @@ def _tick_until(stop: threading.Event, crew: Crew, settings: Settings, challenge
             log.exception("A tick failed; the next one tries again.", extra={"action": "tick_failed"})
         pause = WAITING_CLOCK_TICK_SECONDS if clock.waits else TICK_SECONDS
         stop.wait(max(0.02, pause - (time.monotonic() - started)))
+    accountant.stop()
     database.close()
 
 

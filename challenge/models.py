@@ -210,6 +210,7 @@ class Delivery(SQLModel, table=True):
             sqlite_where=text("state IN ('claimed', 'handed_over')"),
             postgresql_where=text("state IN ('claimed', 'handed_over')"),
         ),
+        Index("ix_delivery_closed", "closed_at", "state", "mail"),
         Index(
             "ix_delivery_uncertain",
             "id",

@@ -7,6 +7,7 @@ those with a title. Colours come from desk.css through classes: a strict policy 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 from markupsafe import Markup, escape
 
@@ -41,6 +42,11 @@ def lasting(minutes: int | None) -> str:
     if minutes < 60:
         return f"{minutes} min"
     return f"{minutes / 60:.0f} h" if minutes < 48 * 60 else f"{minutes / 1440:.0f} days"
+
+
+@room.app_template_filter()
+def weekday(day: date) -> str:
+    return f"{day:%a}"
 
 
 @room.app_template_filter()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from challenge.models import AuditEntry
 from challenge.programme.definition import shipped
 from challenge.settings import Settings, read_settings
 from challenge.web import Service, create_app
+from tests.integration.desk.town import FRIDAY
 
-NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 PASSWORD = "long enough"
 
 
@@ -58,7 +57,7 @@ class Desk:
         environ = {
             "CHALLENGE_DATA_DIR": str(folder),
             "CHALLENGE_DATABASE_URL": url,
-            "CHALLENGE_CLOCK_START": NOON.isoformat(),
+            "CHALLENGE_CLOCK_START": FRIDAY.isoformat(),
             "CHALLENGE_SIGNUP_RATE": "",
         }
         self.settings: Settings = read_settings(environ, None, **settings)

@@ -1,0 +1,155 @@
+"""What did the audit say last, and when? It looks at everybody, so no page runs it: the workers' tick does, in a process
+of its own, now and then and when somebody asks.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from sqlmodel import Session
+
+from challenge.audit import audit
+from challenge.clock import Clock, real_now
+from challenge.db import Database
+from challenge.models import Installation
+from challenge.programme.definition import Challenge, load, shipped
+from challenge.settings import Settings
+
+_LAST, _ASKED, _RUNNING = "audit_last", "audit_asked", "audit_running"
+_SHOWN = 20
+_SELDOM = 200
+_LEAST = timedelta(minutes=5)
+_STUCK = timedelta(hours=6)
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """One audit in short: when it began (challenge time `as_of`, real time `ran_at`), how long it took, what it found.
+    `asked`: somebody wants a new one, and it has not come yet."""
+
+    as_of: datetime
+    ran_at: datetime
+    seconds: float
+    balanced: bool
+    owed: int
+    uncertain: int
+    problem_count: int
+    problems: tuple[tuple[int, str, str], ...]
+    asked: bool = False
+
+
+def last(session: Session) -> Accounts | None:
+    """The last audit that was run; None when none ever was."""
+    row = session.get(Installation, _LAST)
+    if row is None:
+        return None
+    kept = json.loads(row.value)
+    kept["as_of"], kept["ran_at"] = datetime.fromisoformat(kept["as_of"]), datetime.fromisoformat(kept["ran_at"])
+    kept["problems"] = tuple((number, key, words) for number, key, words in kept["problems"])
+    return replace(Accounts(**kept), asked=is_asked(session))
+
+
+def ask(session: Session) -> None:
+    """The next tick runs one."""
+    session.merge(Installation(name=_ASKED, value=real_now().isoformat()))
+
+
+def is_asked(session: Session) -> bool:
+    return session.get(Installation, _ASKED) is not None
+
+
+def is_wanted(session: Session, now: datetime) -> bool:
+    """Asked for, never run, or so long ago that a run costs half a hundredth of a processor at most."""
+    known = last(session)
+    if known is None or known.asked:
+        return True
+    return now - known.ran_at > max(_LEAST, timedelta(seconds=_SELDOM * known.seconds))
+
+
+def run(database: Database, challenge: Challenge, settings: Settings) -> bool:
+    """Runs the audit and keeps what it said. False when another process is at it."""
+    began, started = real_now(), time.monotonic()
+    with database.write() as session:
+        if not _begin(session, began):
+            return False
+        asked = session.get(Installation, _ASKED)
+        if asked is not None:
+            session.delete(asked)  # whoever asks from now on asks for the next one
+    as_of = Clock(database).now()
+    try:
+        with database.read() as session:
+            found = audit(session, challenge, settings, as_of)
+        kept = Accounts(
+            as_of=as_of,
+            ran_at=began,
+            seconds=round(time.monotonic() - started, 3),
+            balanced=found.balanced,
+            owed=found.owed,
+            uncertain=len(found.uncertain),
+            problem_count=len(found.problems),
+            problems=tuple((row.enrollment, row.key, row.problem) for row in found.problems[:_SHOWN]),
+        )
+        with database.write() as session:
+            session.merge(Installation(name=_LAST, value=json.dumps(asdict(kept), default=datetime.isoformat)))
+    finally:
+        with database.write() as session:
+            row = session.get(Installation, _RUNNING)
+            if row is not None:
+                session.delete(row)
+    return True
+
+
+def _begin(session: Session, now: datetime) -> bool:
+    row = session.get(Installation, _RUNNING, with_for_update=True)
+    if row is not None and datetime.fromisoformat(row.value) > now - _STUCK:
+        return False
+    session.merge(Installation(name=_RUNNING, value=now.isoformat()))
+    return True
+
+
+class Accountant:
+    """Starts the audit beside the tick when it is wanted; one at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._process: BaseProcess | None = None
+
+    def look(self, database: Database) -> None:
+        if self._process is not None and self._process.is_alive():
+            return
+        with database.read() as session:
+            if not is_wanted(session, real_now()):
+                return
+        # Spawned, not forked: a child must not share the tick's connections.
+        process = multiprocessing.get_context("spawn").Process(target=_work, args=(self._settings,), daemon=True)
+        process.start()
+        self._process = process
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.is_alive():
+            self._process.terminate()
+            self._process.join(5)
+
+
+def _work(settings: Settings) -> None:
+    os.nice(10)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    database = Database(settings.database)
+    run(database, load(Path(settings.content)) if settings.content else shipped(), settings)
+    database.close()
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(0)

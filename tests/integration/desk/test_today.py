@@ -1,0 +1,185 @@
+"""The start page: what went out, what is due, what needs a human, the week ahead; and what its buttons do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date, timedelta
+from typing import Any
+
+from sqlmodel import select
+
+from challenge import accounts
+from challenge.clock import real_now
+from challenge.dispatch import is_stopped, raise_alert, stop_sending
+from challenge.journey import Pace
+from challenge.models import Alert, Delivery, DeliveryState, Enrollment, Event, EventKind, Installation
+from challenge.morning import Morning, _following, morning
+from challenge.plan import plan_due
+from tests.integration.desk.town import FRIDAY, Town
+
+
+def settle(desk: Any, people: int) -> None:
+    with desk.database.write() as session:
+        Town(session, desk.challenge).settle(people)
+    while plan_due(desk.database, desk.challenge, FRIDAY):
+        pass
+
+
+def look(desk: Any) -> Morning:
+    found: Morning = desk.ask(lambda rows: morning(rows, desk.challenge, desk.settings, FRIDAY))
+    return found
+
+
+def test_it_counts_what_went_out_and_what_is_due(desk: Any) -> None:
+    settle(desk, 60)
+    found = look(desk)
+    rows = desk.ask(lambda session: session.exec(select(Delivery)).all())
+    recent = [row for row in rows if row.closed_at and row.closed_at > FRIDAY - timedelta(days=1)]
+    assert found.went_out == {
+        mail: dict(Counter(str(row.state) for row in recent if row.mail == mail))
+        for mail in sorted({row.mail for row in recent})
+    }
+    assert found.sent == sum(row.state is DeliveryState.sent for row in recent) > 0
+    waiting = [row for row in rows if row.state is DeliveryState.scheduled]
+    midnight = FRIDAY.replace(hour=0, minute=0) + timedelta(days=1)
+    assert found.due_today == sum(FRIDAY < row.due_at <= midnight for row in waiting)
+    assert found.due_now == sum(row.due_at <= FRIDAY for row in waiting)
+
+
+def test_it_looks_a_week_ahead_from_the_rows_that_exist(desk: Any) -> None:
+    with desk.database.write() as session:
+        Town(session, desk.challenge).settle(1)
+        row = session.get_one(Enrollment, 1)
+        for mail in session.exec(select(Delivery)):
+            session.delete(mail)
+        at = FRIDAY + timedelta(days=1)
+        session.add(
+            Delivery(
+                enrollment_id=row.id or 0, key="day-3", mail="day", is_daily=True, planned_at=at, due_at=at, created_at=at
+            )
+        )  # fmt: skip
+    ahead = look(desk).ahead
+    assert [(day.day.isoformat(), day.mails) for day in ahead] == [
+        ("2027-03-05", {}), ("2027-03-06", {"day": 1}), ("2027-03-07", {"day": 1}), ("2027-03-08", {"day": 1}),
+        ("2027-03-09", {"finish": 1}), ("2027-03-10", {}), ("2027-03-11", {}),
+    ]  # fmt: skip
+
+
+def test_it_follows_each_pace_ahead() -> None:
+    friday = date(2027, 3, 5)
+    assert [day.day for day, _ in _following(friday, 3, 5, Pace.weekdays)] == [8, 9, 10]
+    assert [name for _, name in _following(friday, 3, 5, Pace.daily)] == ["day", "day", "finish"]
+    assert [name for _, name in _following(friday, 5, 5, Pace.daily)] == ["finish"]
+    assert _following(friday, 3, 5, Pace.every_other_day)[-1][0] > _following(friday, 3, 5, Pace.daily)[-1][0]
+
+
+def test_it_lists_what_needs_a_human(desk: Any) -> None:
+    settle(desk, 30)
+    with desk.database.write() as session:
+        Town(session, desk.challenge).trouble()
+        stop_sending(session, "535 5.7.8 wrong password")
+        failed = session.exec(select(Delivery).where(Delivery.state == DeliveryState.sent).limit(2)).all()
+        for row in failed:
+            row.state, row.reason, row.closed_at = (
+                DeliveryState.failed,
+                "550 5.7.1 blocked",
+                FRIDAY - timedelta(hours=1),
+            )
+            session.add(row)
+            session.add(
+                Event(
+                    enrollment_id=row.enrollment_id, kind=EventKind.complained, occurred_at=FRIDAY - timedelta(hours=1),
+                    recorded_at=FRIDAY,
+                )
+            )  # fmt: skip
+        domains = [session.get_one(Enrollment, row.enrollment_id) for row in failed]
+        assert len(domains) == 2
+    page = desk.browser("owner").text("/dashboard/")
+    for words in ("What needs you", "535 5.7.8 wrong password", "Resume sending", "Uncertain:", "Leave it",
+                  "Send once more", "454 4.7.0 TLS", "Complaints rise", "No clinician has signed"):  # fmt: skip
+        assert words in page, words
+    viewer = desk.browser("viewer").text("/dashboard/")
+    assert "@example" not in viewer
+    assert "Resume sending" not in viewer
+    assert "Leave it" not in viewer
+
+
+def test_it_decides_an_uncertain_mail_and_closes_an_alert(desk: Any) -> None:
+    settle(desk, 20)
+    with desk.database.write() as session:
+        Town(session, desk.challenge).trouble()
+        raise_alert(session, "relay", "again")
+    marketer = desk.browser("marketer")
+    one, two = (row.id for row, _ in look(desk).undecided)
+    for number, choice in ((one, "hold"), (two, "resend")):
+        path = f"/dashboard/uncertain/{number}/{choice}"
+        assert len(look(desk).undecided) == (2 if choice == "hold" else 1)
+        marketer.post(path, on=path)
+    assert look(desk).undecided == []
+    assert desk.ask(lambda rows: rows.get(Delivery, two).state) is DeliveryState.scheduled
+    marketer.post("/dashboard/alerts/relay/done", on="/dashboard/")
+    assert desk.rows(Alert) == 0
+    assert desk.deeds("marketer")[1:] == [
+        "held an uncertain mail", "sent an uncertain mail once more", "closed an alert"
+    ]  # fmt: skip
+
+
+def test_it_lets_only_owners_stop_and_resume_sending(small_desk: Any) -> None:
+    owner, marketer = small_desk.browser("owner"), small_desk.browser("marketer")
+    assert marketer.post("/dashboard/sending/stop", on="/dashboard/account").status_code == 403
+    owner.post("/dashboard/sending/stop", on="/dashboard/sending/stop")
+    assert small_desk.ask(is_stopped) == "stopped by owner"
+    assert "stopped by owner" in marketer.text("/dashboard/")
+    owner.post("/dashboard/sending/resume", on="/dashboard/sending/resume")
+    assert small_desk.ask(is_stopped) == ""
+    assert owner.get("/dashboard/sending/resume").status_code == 404
+    assert small_desk.deeds("owner")[1:] == ["stopped sending", "resumed sending"]
+
+
+def test_it_shows_the_last_audit_and_asks_for_a_new_one(desk: Any) -> None:
+    settle(desk, 20)
+    marketer = desk.browser("marketer")
+    assert "not been audited yet" in marketer.text("/dashboard/")
+    marketer.post("/dashboard/audit", on="/dashboard/")
+    assert "A new audit is asked for" in marketer.text("/dashboard/")
+    assert accounts.run(desk.database, desk.challenge, desk.settings)
+    page = marketer.text("/dashboard/")
+    assert "were accounted for" in page
+    assert "A new audit is asked for" not in page
+    with desk.database.write() as session:
+        session.delete(session.exec(select(Delivery).where(Delivery.state == DeliveryState.sent)).first())
+    assert accounts.run(desk.database, desk.challenge, desk.settings)
+    assert "The accounts do not balance" in marketer.text("/dashboard/")
+
+
+def test_it_runs_one_audit_at_a_time_and_not_too_often(desk: Any) -> None:
+    now = real_now()
+    assert desk.ask(lambda rows: accounts.is_wanted(rows, now))
+    with desk.database.write() as session:
+        assert accounts._begin(session, now)
+    assert not accounts.run(desk.database, desk.challenge, desk.settings)
+    with desk.database.write() as session:
+        assert not accounts._begin(session, now)
+        assert accounts._begin(session, now + timedelta(hours=7))  # its process must have died
+    with desk.database.write() as session:
+        session.delete(session.get_one(Installation, accounts._RUNNING))
+    assert accounts.run(desk.database, desk.challenge, desk.settings)
+    assert not desk.ask(lambda rows: accounts.is_wanted(rows, real_now()))
+    assert desk.ask(lambda rows: accounts.is_wanted(rows, real_now() + timedelta(minutes=6)))
+    with desk.database.write() as session:
+        accounts.ask(session)
+    assert desk.ask(lambda rows: accounts.is_wanted(rows, real_now()))
+
+
+def test_it_audits_in_a_process_of_its_own(small_desk: Any) -> None:
+    accountant = accounts.Accountant(small_desk.settings)
+    accountant.look(small_desk.database)
+    assert accountant._process is not None
+    accountant._process.join(60)
+    assert small_desk.ask(accounts.last).balanced
+    accountant.stop()
+
+
+def test_it_welcomes_an_empty_desk(small_desk: Any) -> None:
+    page = small_desk.browser("owner").text("/dashboard/")
+    assert all(words in page for words in ("Nothing needs you", "Nothing went out", "No mail is planned"))
