@@ -187,7 +187,7 @@ def _decoded(raw: bytes, charset: str) -> str:
         return raw.decode("ascii")
     if name and name not in _NOT_FOR_TEXT:
         try:
-            return raw.decode(charset.strip(), "replace")
+            return raw.decode(charset.strip(), "replace").encode("utf-8", "replace").decode()  # no half surrogates
         except (LookupError, ValueError, AssertionError):
             pass
     return _as_text(raw)

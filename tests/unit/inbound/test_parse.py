@@ -112,6 +112,13 @@ def test_whatever_the_bytes_it_never_raises(pieces: list[bytes]) -> None:
         assert "\n" not in report.recipient
 
 
+def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
+    half = b"From: MAILER-DAEMON@x\nSubject: Returned mail\nContent-Type: text/plain; charset=utf-7\n\n+2AA- <a@b.example>: user unknown"
+    [report] = understood(half)
+    assert report.evidence.encode()
+    assert report.recipient == "a@b.example"
+
+
 @pytest.mark.parametrize(
     "hostile",
     [
