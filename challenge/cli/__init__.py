@@ -1,6 +1,6 @@
 """Every command: parse, call one step, print. Exit code 0 good, 1 found a problem, 2 wrong usage or settings."""
 
-from challenge.cli import access, bench, content, inbound, numbers, people, sending, service, suppressions
+from challenge.cli import access, bench, content, doctor, inbound, numbers, people, sending, service, suppressions
 from challenge.cli.door import cli, main
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "bench",
     "cli",
     "content",
+    "doctor",
     "inbound",
     "main",
     "numbers",
