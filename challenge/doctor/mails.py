@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from email import message_from_bytes
 from email.message import Message as Parsed
 from urllib.parse import urlsplit
 
 from challenge.doctor.finding import Finding, ok, problem, warning
-from challenge.doctor.looks import look
 from challenge.errors import ChallengeError
 from challenge.programme.definition import Challenge
-from challenge.programme.lint import lint
+from challenge.programme.lint import Finding as LintFinding
+from challenge.programme.lint import lint as lint_words
 from challenge.rendering.links import Address
+from challenge.rendering.lint import lint as lint_mails
+from challenge.rendering.marked_up import parsed as tree_of
 from challenge.rendering.message import Composer, Letter
 from challenge.rendering.templates import FOLDERS, Content
 from challenge.settings import Settings
@@ -38,6 +40,7 @@ _SPAMMY = re.compile(
     r"|miracle|cure|lose weight|no cost|order now|special promotion|this isn't spam)\b|!{2,}|\${2,}",
     re.IGNORECASE,
 )
+_ADDRESS = re.compile(r"(?:https?://|www\.)([\w.-]+)", re.IGNORECASE)
 _FAKE = re.compile(r"^\s*(?:re|fwd?|aw)\s*:", re.IGNORECASE)
 
 
@@ -56,9 +59,10 @@ def mails(settings: Settings, challenge: Challenge, now: datetime) -> Iterator[F
     yield from _of_all("one-click", parsed, _one_click_faults)
     yield _sizes(parsed)
     yield from _of_all("links", parsed, lambda mail: _link_faults(mail, settings, challenge))
-    yield from _of_all("looks", parsed, lambda mail: look(_part(mail, "text/html")).faults)
     yield from _of_all("words", parsed, _word_faults)
-    yield _content(challenge)
+    looks = lint_mails(composer.templates, composer.links)
+    yield _linted("mail looks", "hidden text, contrast, pictures without words, size, mail programs", looks)
+    yield _linted("content", "reading, safety, subjects, review", lint_words(challenge))
 
 
 def _all(challenge: Challenge) -> Iterator[tuple[str, str, int]]:
@@ -78,7 +82,6 @@ _ADVICE = {
     "headers": "Correct the sender's settings.",
     "one-click": "Set CHALLENGE_BASE_URL to an https address: one-click unsubscribing needs it.",
     "links": "Change the template: links lead to this service or to the programme, and the text part has them too.",
-    "looks": "Change the template or its colours: text that is hard to see is not read, and filters take it for a trick.",
     "words": "Say it in plain words.",
 }
 
@@ -91,7 +94,7 @@ def _of_all(check: str, parsed: dict[str, Parsed], faults_of: Callable[[Parsed],
             where.setdefault(fault, []).append(key)
     if not where:
         yield ok(f"mail {check}", f"{len(parsed)} mails, nothing to say.")
-    level = warning if check in ("looks", "words") else problem
+    level = warning if check == "words" else problem
     for fault, keys in where.items():
         told = "all mails" if len(keys) == len(parsed) else ", ".join(keys)
         yield level(f"mail {check}", f"{told}: {fault}.", _ADVICE[check])
@@ -136,18 +139,22 @@ def _sizes(parsed: dict[str, Parsed]) -> Finding:
 
 
 def _link_faults(mail: Parsed, settings: Settings, challenge: Challenge) -> Iterator[str]:
-    seen = look(_part(mail, "text/html"))
+    anchors = tree_of(_part(mail, "text/html")).all("a")
     text = _part(mail, "text/plain")
     known = {urlsplit(settings.public_url).hostname, urlsplit(challenge.invitation_url).hostname}
-    for link in seen.links:
+    for anchor in anchors:
+        link = anchor.attributes.get("href", "")
         parts = urlsplit(link)
+        said = _ADDRESS.match(anchor.text)
+        if said and said[1].lower().rstrip(".") != parts.hostname:
+            yield f"a link says {said[1]} and leads to {parts.hostname}"
         if parts.scheme == "mailto":
             continue
         if parts.scheme not in ("http", "https") or parts.hostname not in known:
             yield f"a link leads to {parts.hostname or link[:40]}"
         elif link not in text:
             yield f"a link of the HTML part is not in the text part ({parts.path.partition('/')[2].partition('/')[0]})"
-    if not any("/unsubscribe/" in link for link in seen.links):
+    if not any("/unsubscribe/" in link for link in (anchor.attributes.get("href", "") for anchor in anchors)):
         yield "there is no link to unsubscribe"
 
 
@@ -158,18 +165,18 @@ def _word_faults(mail: Parsed) -> Iterator[str]:
     letters = [letter for letter in subject if letter.isalpha()]
     if len(letters) > 8 and sum(letter.isupper() for letter in letters) > len(letters) * 0.6:
         yield "the subject shouts"
-    spoken = " ".join([subject, *look(_part(mail, "text/html")).words])
+    spoken = " ".join([subject, tree_of(_part(mail, "text/html")).text])
     yield from (f"“{found[0]}” is a word of spam" for found in _SPAMMY.finditer(spoken))
 
 
-def _content(challenge: Challenge) -> Finding:
-    found = lint(challenge)
-    errors = [one for one in found if one.level == "error"]
-    if errors:
-        return problem("content", f"{errors[0].where}: {errors[0].text}.", "See `challenge lint`.")
-    if found:
-        return warning("content", f"{found[0].where}: {found[0].text}.", "See `challenge lint`.")
-    return ok("content", "Nothing to say.")
+def _linted(check: str, about: str, found: Sequence[LintFinding]) -> Finding:
+    """What `challenge lint` says, in one line: the first fault, and how many there are."""
+    if not found:
+        return ok(check, f"Nothing to say ({about}).")
+    first = next((one for one in found if one.level == "error"), found[0])
+    words = f"{first.where}: {first.text}{f', and {len(found) - 1} more' if len(found) > 1 else ''}."
+    level = problem if first.level == "error" else warning
+    return level(check, words, f"{first.advice}. `challenge lint` tells all.")
 
 
 def _raw(mail: Parsed, kind: str) -> str:

@@ -1,7 +1,19 @@
 """The marketer's desk, behind a login: each file is one subject, and all hang their pages on the room of `door`."""
 
-from challenge.web.dashboard import access, account, deeds, door, figures, journal, login, numbers, people, today
+from challenge.web.dashboard import (
+    access,
+    account,
+    deeds,
+    doctor,
+    door,
+    figures,
+    journal,
+    login,
+    numbers,
+    people,
+    today,
+)
 
 room = door.room
 
-__all__ = ["access", "account", "deeds", "figures", "journal", "login", "numbers", "people", "room", "today"]
+__all__ = ["access", "account", "deeds", "doctor", "figures", "journal", "login", "numbers", "people", "room", "today"]

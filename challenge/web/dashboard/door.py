@@ -36,6 +36,7 @@ _PAGES = (
     ("dashboard.people", "People", May.see_people),
     ("dashboard.access", "Access", May.manage_access),
     ("dashboard.journal", "Log", May.read_log),
+    ("dashboard.doctor", "Checks", May.run_sending),
 )
 
 
