@@ -89,7 +89,9 @@ class Settings(BaseModel):
     mail_from: str = _about("", "the sender, e.g. `Dr. Gretchen Hawley <hello@example.org>`")
     mail_reply_to: str = _about("", "where answers go: a person reads them")
     mail_postal_address: str = _about("", "postal address at the foot of every mail (CAN-SPAM)")
-    bounce_domain: str = _about("", "domain of the envelope sender; default: that of MAIL_FROM")
+    bounce_domain: str = _about(
+        "", "domain of the envelope sender, whose mail comes back to `challenge inbound`; default: that of MAIL_FROM"
+    )
     dkim_domain: str = _about("", "domain that signs; default: that of MAIL_FROM")
     dkim_selector: str = _about("", "selectors in the order of the keys, comma-separated")
     dkim_key_file: str = _about("", "private keys (PEM), comma-separated: RSA-2048 and Ed25519")

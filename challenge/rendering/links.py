@@ -41,8 +41,9 @@ class Address:
 class Links:
     """Makes the addresses in mails and the targets of clicks."""
 
-    def __init__(self, base_url: str, tokens: Tokens, challenge: Challenge) -> None:
+    def __init__(self, base_url: str, tokens: Tokens, challenge: Challenge, bounce_domain: str = "") -> None:
         self.base_url, self.tokens, self.challenge = base_url, tokens, challenge
+        self.bounce_domain = bounce_domain
 
     def tracked(self, link: Link, to: Address) -> str:
         """The address in the mail that first records the click."""
@@ -87,6 +88,14 @@ class Links:
 
     def unsubscribe_url(self, to: Address) -> str:
         return f"{self.base_url}/unsubscribe/{self.tokens.sign(Purpose.unsubscribe, to.enrollment_id, to.delivery_id)}"
+
+    def envelope_sender(self, to: Address) -> str:
+        """VERP with a tag of ours: a bounce tells whose it is, and that it is genuine (RFC 3464 4.1)."""
+        return f"b{to.delivery_id}-{self.tokens.tag(f'verp:{to.delivery_id}')}@{self.bounce_domain}"
+
+    def done_by_mail(self, to: Address) -> str:
+        """Where a mail says that the day was done; `inbound.receive` takes it (RFC 6068)."""
+        return f"mailto:done+{self.envelope_sender(to)}"
 
     def open_url(self, to: Address) -> str:
         return f"{self.base_url}/o/{self.tokens.sign(Purpose.opened, to.delivery_id)}.gif"

@@ -80,13 +80,18 @@ class Composer:
     def __init__(self, settings: Settings, challenge: Challenge) -> None:
         self.settings, self.challenge = settings, challenge
         self.tokens = Tokens(settings.keys)
-        self.links = Links(settings.public_url, self.tokens, challenge)
+        self.links = Links(
+            settings.public_url, self.tokens, challenge, settings.bounce_domain or settings.sender_domain
+        )
         address = settings.mail_postal_address or "Postal address: not set (CHALLENGE_MAIL_POSTAL_ADDRESS)"
         self.templates = Templates(
-            challenge, settings.public_url, address, plain_subjects=settings.subjects is Subjects.plain
+            challenge,
+            settings.public_url,
+            address,
+            plain_subjects=settings.subjects is Subjects.plain,
+            takes_mail=bool(settings.bounce_domain),
         )
         self._domain = settings.sender_domain
-        self._bounce_domain = settings.bounce_domain or self._domain
         self._fixed = self._fixed_headers()
         self.signer = signer_of(settings)
         self._form = lru_cache(maxsize=256)(self._make_form)
@@ -113,8 +118,7 @@ class Composer:
         return Message(sender, recipient, b"".join((head, b"\r\n", body)))
 
     def envelope_sender(self, to: Address) -> str:
-        """VERP with a tag of ours: a bounce tells whose it is, and that it is genuine (RFC 3464 4.1)."""
-        return f"b{to.delivery_id}-{self.tokens.tag(f'verp:{to.delivery_id}')}@{self._bounce_domain}"
+        return self.links.envelope_sender(to)
 
     def message_id(self, to: Address) -> str:
         """Stable per enrollment and mail, the same on every retry."""

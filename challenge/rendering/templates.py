@@ -28,7 +28,7 @@ FOLDERS = next((path for path in (_HERE.parent / "templates" / "emails", _HERE /
 _NAME_TEXT, _NAME_HTML = "name_text", "name_html"
 _INDENT = re.compile(r"\n[ \t]+")  # in HTML it says nothing, and every blank of it would be encoded
 _GAP = re.compile(r"\n{3,}")
-_OTHER = ("confirm", "unsubscribe", "open")
+_OTHER = ("confirm", "unsubscribe", "open", "bymail")
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,12 @@ class Templates:
         postal_address: str,
         *,
         plain_subjects: bool = False,
+        takes_mail: bool = False,
         folders: Path = FOLDERS,
     ) -> None:
         self.challenge, self.base_url, self.postal_address = challenge, base_url, postal_address
         self.languages = Languages(challenge)
-        self.plain_subjects = plain_subjects
+        self.plain_subjects, self.takes_mail = plain_subjects, takes_mail
         self._folders = folders
         self._environment = lru_cache(maxsize=None)(self._make_environment)
         self._inliner = css_inline.CSSInliner(keep_style_tags=True, keep_at_rules=True, load_remote_stylesheets=False)
@@ -151,6 +152,7 @@ class Templates:
             "confirm_url": _mark("confirm"),
             "unsubscribe_url": _mark("unsubscribe"),
             "open_url": _mark("open"),
+            "by_mail": _mark("bymail") if self.takes_mail else "",
         }
 
 
@@ -191,6 +193,8 @@ def _value(hole: str, name: str, links: Links, to: Address, *, tracking: bool) -
             return links.unsubscribe_url(to)
         case "open":
             return links.open_url(to)
+        case "bymail":
+            return links.done_by_mail(to)
         case _:
             link = Link[hole]
             return links.tracked(link, to) if tracking else links.target(link, to)

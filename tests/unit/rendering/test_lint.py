@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import email.policy
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,10 @@ from challenge import i18n
 from challenge.programme.definition import Challenge, shipped
 from challenge.rendering import lint
 from challenge.rendering.caniemail import HARMLESS, features, lacking
+from challenge.rendering.links import Address
 from challenge.rendering.lint import Mail, contents, lint_mail, rendered
 from challenge.rendering.marked_up import color, contrast, inverted, parsed
-from challenge.rendering.message import Composer
+from challenge.rendering.message import Composer, Letter
 from challenge.rendering.templates import Content
 from challenge.settings import Settings
 
@@ -25,6 +28,7 @@ SETTINGS = Settings(
     mail_postal_address="1 Main Street, Springfield",
 )
 COMPOSER = Composer(SETTINGS, shipped())
+NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 DAY = rendered(COMPOSER.templates, Content("day", 3, "lying", done=(1,), has_name=True), COMPOSER.links)
 
 
@@ -112,6 +116,20 @@ def test_it_finds_each_harm(pattern: str, instead: str, problem: str) -> None:
 )
 def test_it_reads_the_subject(subject: str, problem: str) -> None:
     assert problem in said(Mail(DAY.content, DAY.language, subject, DAY.text, DAY.page, DAY.root))
+
+
+def test_it_offers_to_say_it_by_mail_where_mail_is_taken() -> None:
+    composer = Composer(SETTINGS.model_copy(update={"bounce_domain": "bounce.example"}), shipped())
+    mail = rendered(composer.templates, DAY.content, composer.links)
+    assert lint_mail(mail) == []
+    (link,) = [anchor for anchor in mail.root.all("a") if anchor.attributes["href"].startswith("mailto:")]
+    sender = composer.envelope_sender(Address(70_001, 900_001, "day-3"))
+    assert link.attributes["href"] == f"mailto:done+{sender}?subject=I%20did%20day%203"
+    assert "mailto:" not in DAY.text + DAY.page
+    data = composer.compose(Letter(Address(70_001, 900_001, "day-3"), "a@b.example", "Ana", DAY.content, NOON)).data
+    text, page = email.message_from_bytes(data, policy=email.policy.default).iter_parts()
+    assert link.attributes["href"] in text.get_content()
+    assert link.attributes["href"] in page.get_content()
 
 
 def test_it_reads_what_is_hard_to_read() -> None:
