@@ -132,7 +132,8 @@ def register(session: Session, signup: SignUp, challenge: Challenge, now: dateti
         return
     if enrollment.signed_up_at != now:
         _correct(session, subscriber, enrollment, signup)
-    append(session, enrollment, EventKind.signed_up, now, detail=rhythm_of(enrollment, subscriber))
+    detail = {**rhythm_of(enrollment, subscriber), "way": signup.consent_source}
+    append(session, enrollment, EventKind.signed_up, now, detail=detail)
 
 
 def enroll_confirmed(
@@ -176,6 +177,11 @@ def confirm(
             wording=challenge.consent.challenge,
             given_at=given_at or now,
             source=source,
+            evidence={
+                "signed_up_at": enrollment.signed_up_at.isoformat(),
+                "came_from": enrollment.source,
+                "form_variant": enrollment.form_variant,
+            },
         )
     )
     append(session, enrollment, EventKind.confirmed, now, detail=rhythm_of(enrollment, subscriber))

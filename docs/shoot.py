@@ -1,7 +1,7 @@
-"""Takes the pictures of the pages: each at 320 and 1280 px, light and dark, into docs/pictures/pages.
+"""Takes the pictures of the pages: each at 320 and 1280 px, light and dark, into docs/pictures/pages, and the README's.
 
-python -m docs.shoot            all of them
-python -m docs.shoot day erase  only these
+python -m docs.shoot            those that are kept in the repository
+python -m docs.shoot day erase  only these, by the names in tests/integration/web/stage.py
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from tests.integration.web.stage import CHROMIUM, served, states
 PICTURES = Path(__file__).parent / "pictures" / "pages"
 WIDTHS = (320, 1280)
 SCHEMES = ("light", "dark")
+SHOWN = (
+    "landing", "landing-open", "check-inbox", "confirm", "confirmed", "day", "day-done", "day-resting", "sheet",
+    "preferences", "my-data", "erase", "certificate-all", "exercises-found", "privacy", "embed", "unsubscribe",
+)  # fmt: skip
 _COLOURS = 48
 
 
@@ -31,7 +35,7 @@ def main(wanted: list[str]) -> None:
         browser = player.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         page = browser.new_page()
         for state in states(stage):
-            if wanted and state.name not in wanted:
+            if state.name not in (wanted or SHOWN):
                 continue
             page.set_viewport_size({"width": 320, "height": 640})
             page.goto(stage.url + state.path)
@@ -39,6 +43,9 @@ def main(wanted: list[str]) -> None:
             for width in WIDTHS:
                 for scheme in SCHEMES:
                     _take(page, PICTURES / f"{state.name}-{width}-{scheme}.png", width, scheme)
+        if not wanted:
+            page.goto(stage.url)
+            _take(page, PICTURES.parent / "landing.png", 900, "light")
         browser.close()
 
 
@@ -46,7 +53,7 @@ def _take(page: Any, file: Path, width: int, scheme: str) -> None:
     page.set_viewport_size({"width": width, "height": 640 if width < 700 else 800})
     page.emulate_media(color_scheme=scheme)
     picture = Image.open(io.BytesIO(page.screenshot(full_page=True, animations="disabled")))
-    picture.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+    picture.convert("RGB").quantize(_COLOURS, kmeans=3, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
 if __name__ == "__main__":

@@ -167,7 +167,10 @@ def test_it_confirms_by_the_button_only(site: Site) -> None:
     assert site.client.get(path).status_code == 200
     assert (site.count(Consent), site.events(EventKind.confirmed)) == (1, 1)
     with site.database.read() as session:
-        assert session.exec(select(Consent)).one().wording == shipped().consent.challenge
+        consent = session.exec(select(Consent)).one()
+    assert (consent.wording, consent.version) == (shipped().consent.challenge, shipped().consent.version)
+    assert consent.evidence["came_from"] == "direct"
+    assert consent.evidence["signed_up_at"].startswith("2027-03-01T12:00")
 
 
 def test_it_counts_a_double_tap_once_and_undoes_it(site: Site) -> None:
@@ -428,3 +431,30 @@ def test_it_keeps_where_somebody_came_from(site: Site) -> None:
     assert (row.source, row.utm_source, row.utm_campaign, row.form_variant, row.referrer) == (
         "pod", "pod", "march", "b", "a.example",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("symptom=spasms", ["inner-thigh-lean", "inner-thigh-turn"]),
+        ("goal=stairs&position=standing&muscle=outer+hips", ["side-step", "stand-up"]),
+        ("position=lying&muscle=inner+thighs", ["inner-thigh-lean", "inner-thigh-turn"]),
+        ("muscle=wings", []),
+        ("position=flying", []),
+    ],
+)
+def test_it_finds_exercises_by_symptom_goal_position_and_muscle(site: Site, asked: str, found: list[str]) -> None:
+    page = site.client.get(f"/exercises?{asked}").text
+    shown = re.findall(r'<h2 id="([a-z-]+)"', page)
+    assert [slug for slug in shown if slug != "safety"] == found
+    assert ("Nothing fits all of that" in page) == (not found)
+
+
+def test_it_asks_for_no_hovering_and_moves_nothing() -> None:
+    folder = Path(create_app.__code__.co_filename).parent / "static"
+    style = (folder / "site.css").read_text()
+    assert re.findall(r":hover|animation|transition|@import|https?:(?!//www\.w3\.org)", style) == []
+    scripts = "".join((folder / f"{name}.js").read_text() for name in ("signup", "timer", "print", "proof", "embed"))
+    assert re.findall(r"mouseover|dragstart|contextmenu|touchstart|cookie|localStorage|innerHTML", scripts) == [
+        "cookie"  # in the words that say there is none
+    ]
