@@ -28,7 +28,7 @@ from challenge.errors import SettingsError, UsageError
 PREFIX = "CHALLENGE_"
 _ALSO_BARE = {"database_url", "redis_url"}
 _MAY_BE_EMPTY = {"signup_rate", "signup_address_rate"}
-_SECRET = {"webhook_mailgun_key", "webhook_postmark_secret"}
+_SECRET = {"conversion_secret", "webhook_mailgun_key", "webhook_postmark_secret"}
 _REQUIRED_IN_PRODUCTION = (
     "secret_key",
     "smtp_url",
@@ -109,6 +109,9 @@ class Settings(BaseModel):
     signup_address_rate: str = _about("5/hour", "sign-ups per e-mail address; empty = no limit")
     signup_proof: bool = _about(False, "let the browser do a proof of work (ALTCHA) before a sign-up, on every way in")
     signup_min_seconds: float = _about(2.0, "least seconds between showing the form and posting it", ge=0)
+    conversion_secret: str = _about(
+        "", "signs `POST /api/v1/conversions` (HMAC-SHA256, X-Challenge-Signature) where no bearer token can be sent"
+    )
     scanner_networks: str = _about("", "file of networks that filter mail, read instead of the one that ships")
     trusted_proxies: int = _about(0, "reverse proxies in front of the web server that set X-Forwarded-For", ge=0, le=5)
     webhook_ses_topics: str = _about("", "SNS topic ARNs whose SES notifications are taken, comma-separated")

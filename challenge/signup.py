@@ -55,9 +55,19 @@ class SignUp:
         return self.utm.get("utm_source") or self.referrer or "direct"
 
 
+def origin(fields: Mapping[str, object]) -> dict[str, str]:
+    """Where somebody came from, as it is kept of a visit and of a sign-up: UTM words, referring site, form variant,
+    and the `source` that follows from them."""
+    words = {name: _label(fields, name, 100) for name in _UTM}
+    words["referrer"] = _site(_label(fields, "referrer", 2000))
+    words["form_variant"] = _label(fields, "form_variant", 32)
+    return words | {"source": words["utm_source"] or words["referrer"] or "direct"}
+
+
 def read(fields: Mapping[str, object], *, consent_source: str = "form") -> SignUp:
     """Checks every field. Raises BadInput for the first one that cannot be accepted; unknown fields are ignored."""
     email, key = address(_text(fields, "email", 320))
+    came_from = origin(fields)
     return SignUp(
         email=email,
         email_key=key,
@@ -68,9 +78,9 @@ def read(fields: Mapping[str, object], *, consent_source: str = "form") -> SignU
         goal=_choice(fields, "goal", Goal),
         pace=_choice(fields, "pace", Pace),
         locale=locale(_label(fields, "locale", 16)),
-        referrer=_site(_label(fields, "referrer", 2000)),
-        form_variant=_label(fields, "form_variant", 32),
-        utm={key: value for key in _UTM if (value := _label(fields, key, 100))},
+        referrer=came_from["referrer"],
+        form_variant=came_from["form_variant"],
+        utm={key: came_from[key] for key in _UTM if came_from[key]},
         consent_source=consent_source,
     )
 

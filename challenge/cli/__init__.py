@@ -1,6 +1,18 @@
 """Every command: parse, call one step, print. Exit code 0 good, 1 found a problem, 2 wrong usage or settings."""
 
-from challenge.cli import access, bench, content, doctor, inbound, numbers, people, sending, service, suppressions
+from challenge.cli import (
+    access,
+    bench,
+    content,
+    conversions,
+    doctor,
+    inbound,
+    numbers,
+    people,
+    sending,
+    service,
+    suppressions,
+)
 from challenge.cli.door import cli, main
 
 __all__ = [
@@ -8,6 +20,7 @@ __all__ = [
     "bench",
     "cli",
     "content",
+    "conversions",
     "doctor",
     "inbound",
     "main",

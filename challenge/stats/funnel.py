@@ -20,6 +20,7 @@ from challenge.stats.blocks import Block
 from challenge.stats.filter import EVERYBODY, Filter
 from challenge.stats.inference import wilson
 from challenge.stats.keep import load
+from challenge.stats.visits import Visits, visits
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the way: `signed_up`, `confirmed`, `day-1` … `day-N`, `finished`, `joined`.
+    """One step of the way: `signed_up` (of the visitors, where they are known), `confirmed`, `day-1` … `day-N`, `finished`, `joined`.
 
     `of` had the chance, `not_yet` did not have it yet; `lost`: reached the step before, had the chance and did not
     reach this one. `median_minutes`: half of those who got here needed no longer, from sign-up to the yes, from a day's
@@ -78,8 +79,9 @@ class DayNumbers:
 
 @dataclass(frozen=True)
 class Funnel:
-    """Counts of enrollments. `by_source`: source -> (signed up, confirmed, finished)."""
+    """Counts of enrollments, and the visits before them (None under a filter that no visitor can have). `by_source`: source -> (signed up, confirmed, finished)."""
 
+    visits: Visits | None
     signed_up: int
     confirmed: int
     finished: int
@@ -147,14 +149,16 @@ def rate_of(count: int, of: int) -> Rate:
 def funnel(session: Session, challenge: str, length: int, now: datetime, filter: Filter = EVERYBODY) -> Funnel:
     """The funnel of one challenge of `length` days as of `now` (challenge time)."""
     crowd = Crowd(load(session, challenge, length, now), filter, now)
+    seen = visits(session, challenge, filter)
     return Funnel(
+        visits=seen,
         signed_up=crowd.count(),
         confirmed=crowd.count("confirmed"),
         finished=crowd.count("finished"),
         joined=crowd.count("joined"),
         stopped=crowd.count("stopped"),
         days=tuple(_day(crowd, number) for number in range(1, length + 1)),
-        steps=tuple(_steps(crowd, length)),
+        steps=tuple(_steps(crowd, length, seen)),
         by_source=_by_source(crowd),
         zones=len({zone for block, people in crowd for zone, there in block.zones.items() if there & people}),
     )
@@ -185,10 +189,11 @@ def _day(crowd: Crowd, day: int) -> DayNumbers:
     )
 
 
-def _steps(crowd: Crowd, length: int) -> Iterator[Step]:
+def _steps(crowd: Crowd, length: int, seen: Visits | None) -> Iterator[Step]:
     """Each step, the people it is about (`base`) and the mail that gives the chance."""
     signed_up = crowd.count()
-    yield Step("signed_up", None, signed_up, signed_up, 0, 0, *_parts(signed_up, signed_up), None)
+    of = signed_up if seen is None else max(seen.visitors, signed_up)
+    yield Step("signed_up", None, signed_up, of, 0, of - signed_up, *_parts(signed_up, of), None)
     way: list[tuple[str, int | None, str, str, str]] = [("confirmed", None, "confirmed", "people", "confirm")]
     way += [(f"day-{day}", day, f"done:{day}", "confirmed", str(day)) for day in range(1, length + 1)]
     way += [("finished", None, "finished", "confirmed", str(length)), ("joined", None, "joined", "confirmed", "finish")]

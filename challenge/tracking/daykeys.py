@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, delete, select
 
 from challenge.db import Database
-from challenge.models import Installation
+from challenge.models import Installation, Visitor
 
 _NAME = "day_key:"
 _KEPT = timedelta(days=1)
@@ -22,6 +22,7 @@ def day_key(session: Session, today: date) -> bytes:
     name = f"{_NAME}{today.isoformat()}"
     row = session.get(Installation, name)
     if row is None:
+        session.exec(delete(Visitor).where(col(Visitor.day) < (today - _KEPT).isoformat()))
         oldest = f"{_NAME}{(today - _KEPT).isoformat()}"
         session.exec(
             delete(Installation).where(col(Installation.name).like(f"{_NAME}%"), col(Installation.name) < oldest)

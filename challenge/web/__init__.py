@@ -58,6 +58,7 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
     """The whole web side. The database must be migrated."""
     from challenge.web import (
         api,
+        conversions,
         dashboard,
         day,
         embed,
@@ -105,7 +106,21 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
     )
     csrf.init_app(app)
     limiter = _limiter(app, settings)
-    for door in (public, embed, participant, leaving, day, preferences, mine, track, dashboard, api, health, webhooks):
+    for door in (
+        public,
+        embed,
+        participant,
+        leaving,
+        day,
+        preferences,
+        mine,
+        track,
+        dashboard,
+        api,
+        conversions,
+        health,
+        webhooks,
+    ):
         app.register_blueprint(door.room)
     joining.limit(app, limiter, settings)
     if settings.uses_inbox and not settings.is_production:

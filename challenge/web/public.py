@@ -16,6 +16,7 @@ from challenge.web import service
 from challenge.web.joining import HONEYPOT, join, shown
 from challenge.web.page import labelled, zone_options
 from challenge.web.speaking import challenge, language, say
+from challenge.web.track import looked_at_landing
 
 room = Blueprint("public", __name__)
 _KEPT = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "form_variant")
@@ -23,6 +24,7 @@ _KEPT = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", 
 
 @room.get("/")
 def landing() -> str:
+    looked_at_landing()
     return _form({}, None)
 
 

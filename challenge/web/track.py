@@ -6,6 +6,7 @@ import base64
 import logging
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, redirect, request
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,9 +16,11 @@ from challenge.clock import real_now
 from challenge.errors import BadToken, NotFound
 from challenge.models import Event, EventKind
 from challenge.rendering.links import Address, Link
+from challenge.signup import origin
 from challenge.tokens import Purpose
 from challenge.tracking.classify import UNSUBSCRIBE, Evidence, observe
 from challenge.tracking.record import find, record
+from challenge.tracking.visits import count_visit, visitor_of
 from challenge.web import service
 
 room = Blueprint("track", __name__)
@@ -58,6 +61,21 @@ def seen() -> Evidence:
     found = service()
     address, key = request.remote_addr or "", found.day_keys.at(real_now())
     return observe(request.method, dict(request.headers), address, key, found.networks)
+
+
+def looked_at_landing() -> None:
+    """Counts a visit, without a cookie; the page comes also when it cannot be counted."""
+    found, evidence, real = service(), seen(), real_now()
+    words = origin({"referrer": request.referrer or "", **request.args.to_dict()})
+    if words["referrer"] == (urlsplit(found.settings.public_url).hostname or "").removeprefix("www."):
+        return  # from one page of ours to the other
+    words |= {"challenge": found.challenge.slug, "edition": found.challenge.edition}
+    visitor = visitor_of(request.remote_addr or "", request.headers.get("User-Agent", ""), found.day_keys.at(real))
+    try:
+        with found.database.write() as session:
+            count_visit(session, evidence, visitor, words, found.clock.now().date(), real.date())
+    except SQLAlchemyError:
+        log.exception("A visit was not counted.", extra={"action": "visit_lost"})
 
 
 def looked_at_unsubscribe(delivery_id: int) -> None:

@@ -1,0 +1,229 @@
+"""Who joined the paid programme? Told by the programme's own site (API, signed webhook) or by a file; each telling has a
+key, and told twice it counts once.
+
+By the token that every mail's join link carries, or by address. What is attributed (source, variant, day) is the
+enrollment's; the last day done is kept with it, for it may change later.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from babel import Locale
+from babel.numbers import get_currency_precision
+from sqlmodel import Session, col, select
+
+from challenge.clock import real_now
+from challenge.db import Database
+from challenge.errors import BadInput, BadToken, UsageError
+from challenge.events import append, done_days, lock
+from challenge.models import Conversion, Enrollment, EventKind, Subscriber
+from challenge.signup import address
+from challenge.tokens import Purpose, Tokens
+
+COLUMNS = ("key", "email", "ref", "amount", "currency", "joined_at")
+SIGNATURE_LASTS_SECONDS = 300
+_LONGEST_AMOUNT = 10**12
+_CURRENCIES = frozenset(Locale("en").currencies)
+_BATCH = 200
+
+
+class Outcome(StrEnum):
+    """What a telling did. `unmatched`: kept and counted, but nobody here is known by that address or token."""
+
+    recorded = "recorded"
+    repeated = "repeated"
+    unmatched = "unmatched"
+
+
+class KeyUsedTwice(BadInput):
+    """The same key came with another content: one of the two is a mistake."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """One checked telling. `amount` in the currency's smallest unit; `ref` the token of the join link; without a
+    `joined_at` it is the moment it is written down."""
+
+    key: str
+    email_key: str
+    ref: str
+    amount: int
+    currency: str
+    joined_at: datetime | None
+
+    @property
+    def digest(self) -> str:
+        words = asdict(self) | {"joined_at": self.joined_at.isoformat() if self.joined_at else ""}
+        return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
+
+
+def read(fields: Mapping[str, object], now: datetime, key: str = "") -> Told:
+    """Checks a JSON body or a row: `key` (or the header Idempotency-Key), `ref` or `email`, and if there are any
+    `amount` with `currency`, `joined_at`. Raises BadInput."""
+    key = key or _text(fields, "key")
+    if not key or len(key) > 128 or not key.isprintable():
+        raise BadInput("key", "key must name this conversion: 1 to 128 printable characters, another for each.")
+    ref, email = _text(fields, "ref"), _text(fields, "email")
+    if not ref and not email:
+        raise BadInput("ref", "Send ref (the token of the join link) or email.")
+    currency = _text(fields, "currency").upper()
+    amount = fields.get("amount")
+    return Told(
+        key=key,
+        email_key=address(email)[1] if email else "",
+        ref=ref[:128],
+        amount=_amount(amount, currency),
+        currency=currency if amount not in (None, "") else "",
+        joined_at=_time(_text(fields, "joined_at"), now),
+    )
+
+
+def record(session: Session, told: Told, challenge: str, tokens: Tokens, now: datetime, how: str) -> Outcome:
+    """Writes it down once. Raises KeyUsedTwice."""
+    known = session.exec(select(Conversion).where(Conversion.key == told.key)).first()
+    if known is not None:
+        if known.digest != told.digest:
+            raise KeyUsedTwice("key", "This key was used for another conversion. Send a new key.")
+        return Outcome.repeated
+    number, joined_at = _find(session, told, challenge, tokens), told.joined_at or now
+    row = Conversion(
+        key=told.key,
+        digest=told.digest,
+        enrollment_id=number,
+        amount=told.amount,
+        currency=told.currency,
+        joined_at=joined_at,
+        recorded_at=real_now(),
+        how=how,
+    )
+    if number is not None:
+        enrollment, _ = lock(session, number)
+        row.last_day = max(done_days(session, number), default=0)
+        detail = {"amount": told.amount, "currency": told.currency, "how": how, "last_day": row.last_day}
+        append(session, enrollment, EventKind.joined, joined_at, detail=detail)
+    session.add(row)
+    session.flush()  # a second telling in the same moment fails here, on the unique key
+    return Outcome.unmatched if number is None else Outcome.recorded
+
+
+def is_signed(body: bytes, header: str, secret: str, real: datetime) -> bool:
+    """Whether `t=SECONDS,v1=HEX` is the HMAC-SHA256 of `SECONDS.BODY` under the secret, not older than five minutes."""
+    parts = dict(part.strip().partition("=")[::2] for part in header.split(","))
+    at = parts.get("t", "")
+    if not secret or not at.isdigit() or len(at) > 12 or abs(real.timestamp() - int(at)) > SIGNATURE_LASTS_SECONDS:
+        return False
+    wanted = hmac.new(secret.encode(), at.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(wanted.encode(), parts.get("v1", "").encode())
+
+
+@dataclass
+class Imported:
+    """What became of the rows of a file. `problems`: (line, what to do)."""
+
+    recorded: int = 0
+    repeated: int = 0
+    unmatched: int = 0
+    problems: list[tuple[int, str]] = field(default_factory=list)
+
+
+def import_file(database: Database, path: Path, challenge: str, tokens: Tokens, now: datetime) -> Imported:
+    """Each row by itself; a row without a key is known by its content, so a file can be read twice. Raises UsageError."""
+    result = Imported()
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            if not {"email", "ref"} & set(reader.fieldnames or ()):
+                raise UsageError(f"{path} needs a column email or ref. Columns: {', '.join(COLUMNS)}.")
+            rows = [(reader.line_num, {name: row.get(name) or "" for name in COLUMNS}) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} cannot be read as a CSV file in UTF-8: {error}.") from error
+    for start in range(0, len(rows), _BATCH):
+        with database.write() as session:
+            for line, row in rows[start : start + _BATCH]:
+                _take_row(session, line, row, challenge, tokens, now, result)
+    return result
+
+
+def _take_row(
+    session: Session, line: int, row: dict[str, str], challenge: str, tokens: Tokens, now: datetime, result: Imported
+) -> None:
+    content = hashlib.sha256("\x1f".join(row[name] for name in COLUMNS).encode()).hexdigest()
+    try:
+        if not row["joined_at"]:
+            raise BadInput("joined_at", "joined_at must say when they joined, like 2027-03-01T09:30:00Z.")
+        told = read(row, now, key=row["key"] or f"file:{content}")
+        outcome = record(session, told, challenge, tokens, now, "file")
+    except BadInput as error:
+        result.problems.append((line, error.sentence))
+        return
+    setattr(result, outcome.value, getattr(result, outcome.value) + 1)
+
+
+def _find(session: Session, told: Told, challenge: str, tokens: Tokens) -> int | None:
+    """The enrollment the link was made for, else the latest of the address."""
+    if told.ref:
+        try:
+            number, _ = tokens.read(Purpose.join, told.ref, 2)
+        except BadToken:
+            raise BadInput("ref", "ref is not a token of a join link: send it as it was in the address.") from None
+        if session.get(Enrollment, number) is not None:
+            return number
+    if not told.email_key:
+        return None
+    return session.exec(
+        select(Enrollment.id)
+        .join(Subscriber)
+        .where(Subscriber.email_key == told.email_key, Enrollment.challenge == challenge)
+        .order_by(col(Enrollment.run).desc())
+        .limit(1)
+    ).first()
+
+
+def _amount(value: object, currency: str) -> int:
+    """In the smallest unit: 49 USD are 4900, 49 JPY are 49 (ISO 4217)."""
+    if value is None or value == "":
+        return 0
+    if currency not in _CURRENCIES:
+        raise BadInput("currency", "currency must be a code of ISO 4217, like USD, together with an amount.")
+    try:
+        units = Decimal(str(value).strip()) * 10 ** get_currency_precision(currency)
+    except InvalidOperation:
+        units = Decimal("NaN")
+    if isinstance(value, bool) or not units.is_finite() or units != units.to_integral_value():
+        raise BadInput("amount", f"amount must be a number of {currency}, like 49.00.")
+    if not 0 <= units < _LONGEST_AMOUNT:
+        raise BadInput("amount", "amount must not be negative, nor that large.")
+    return int(units)
+
+
+def _time(text: str, now: datetime) -> datetime | None:
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+        at = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise BadInput("joined_at", "joined_at must be a time like 2027-03-01T09:30:00Z.") from None
+    if at > now:
+        raise BadInput("joined_at", "joined_at lies in the future.")
+    return at
+
+
+def _text(fields: Mapping[str, object], name: str) -> str:
+    value: Any = fields.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str) or "\x00" in value:
+        raise BadInput(name, f"{name} must be text.")
+    return value.strip()
