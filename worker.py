@@ -23,6 +23,7 @@ from challenge.clock import Clock
 from challenge.db import Database
 from challenge.dispatch import Tick, tick
 from challenge.errors import SettingsError
+from challenge.guards import watch
 from challenge.jobs import hint, queue_at, run_worker
 from challenge.programme.definition import Challenge
 from challenge.settings import Settings
@@ -117,6 +118,7 @@ def _tick_until(stop: threading.Event, crew: Crew, settings: Settings, challenge
             done = tick(database, challenge, settings, clock.now())
             hint(queue, _hints_for(done, settings.workers))
             refresh(database, challenge.slug, challenge.length, clock.now())
+            watch(database, settings, clock.now())
             redis_is_well = True
         except RedisError as error:
             if redis_is_well:

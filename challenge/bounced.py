@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from sqlmodel import Session, col, select
 
 from challenge.events import append, is_suppressed, lock, suppress
+from challenge.guards import domain_of, tally
 from challenge.models import Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind, Subscriber
 from challenge.plan import cancel_open
 
@@ -32,6 +33,7 @@ def hard_bounce(
     append(
         session, enrollment, EventKind.bounced, now, delivery=delivery, who="machine", reasons=why[:300], detail=_HARD
     )
+    tally(session, {(domain_of(subscriber.email_key), "bounced"): 1}, now)
     give_up(session, subscriber, "hard bounce", why, now)
     return True
 
@@ -65,6 +67,7 @@ def complaint(
     if session.exec(said.limit(1)).first() is not None and is_suppressed(session, subscriber.email_key):
         return False
     append(session, enrollment, EventKind.complained, now, delivery=delivery, reasons=why[:300])
+    tally(session, {(domain_of(subscriber.email_key), "complained"): 1}, now)
     give_up(session, subscriber, "complaint", why, now)
     return True
 

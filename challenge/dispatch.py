@@ -34,6 +34,7 @@ from challenge.programme.definition import Challenge
 from challenge.settings import OnUncertain, Settings
 
 STOPPED = "stop_sending"
+PAUSED = "pause:"
 DEFERRED_LASTS = timedelta(hours=12)
 _ASKED_FOR = ~col(Delivery.is_daily) & ((col(Delivery.resends) > 0) | col(Delivery.key).like("resend:%"))
 _ONLY_TODAY = ("rest", "nudge")  # said a day late they would be wrong
@@ -171,6 +172,13 @@ def raise_alert(session: Session, code: str, words: str) -> None:
     else:
         row.count, row.seen_at, row.text = row.count + 1, now, words
         session.add(row)
+
+
+def paused_domains(session: Session, domains: Iterable[str]) -> dict[str, timedelta]:
+    """For each recipient domain that the guards hold back, how long (real time) it must wait."""
+    now, scopes = real_now(), [f"{PAUSED}{domain}" for domain in set(domains)]
+    held = select(RateBudget).where(col(RateBudget.scope).in_(scopes), col(RateBudget.free_at) > now)
+    return {row.scope.removeprefix(PAUSED): row.free_at - now for row in session.exec(held)}
 
 
 def over_domain_rate(session: Session, domains: Iterable[str], settings: Settings) -> dict[str, timedelta]:

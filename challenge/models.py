@@ -343,6 +343,19 @@ class Installation(SQLModel, table=True):
     value: str
 
 
+class DomainHour(SQLModel, table=True):
+    """What became of the mails to one recipient domain in one hour of challenge time."""
+
+    __tablename__ = "domain_hour"
+
+    domain: str = Field(primary_key=True, max_length=255)
+    hour: datetime = Field(sa_type=UtcDateTime, primary_key=True, index=True)
+    sent: int = 0
+    deferred: int = 0
+    bounced: int = 0
+    complained: int = 0
+
+
 class RateBudget(SQLModel, table=True):
     """Until when a scope (`all` or a recipient domain) has used up its rate; shared by all workers."""
 

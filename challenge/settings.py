@@ -129,6 +129,19 @@ class Settings(BaseModel):
     subjects: Subjects = _about(
         Subjects.discreet, "`discreet`: subject lines never tell of a person's health; `plain`: they name the challenge"
     )
+    guard_least_mails: int = _about(200, "mails in a window before the guards judge a rate", ge=1)
+    guard_complaint_warn: float = _about(0.1, "percent of mails called spam in seven days that raises an alert", ge=0)
+    guard_complaint_stop: float = _about(
+        0.3, "percent called spam that stops sending (one domain's: to that domain, for an hour); 0 = never", ge=0
+    )
+    guard_bounce_stop: float = _about(
+        5.0, "percent of a day's mails without a mailbox that stops sending (one domain's: as above); 0 = never", ge=0
+    )
+    guard_deferral_pause: float = _about(
+        50.0,
+        "percent of mails that a domain puts off in two hours before it is left alone for an hour; 0 = never",
+        ge=0,
+    )
     allow_unreviewed: bool = _about(False, "send day mails in production that no clinician has reviewed")
     clock_start: datetime | None = _about(None, "where a rehearsal's clock starts, e.g. `2027-03-01T06:00:00Z`")
     clock_speed: float = _about(1.0, "how many challenge seconds pass in a real one", gt=0, le=100_000)

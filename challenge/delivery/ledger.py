@@ -29,6 +29,7 @@ from challenge.delivery.retry import Decision, decide
 from challenge.delivery.smtp import Kind, Outcome
 from challenge.dispatch import close_uncertain, later, raise_alert, stop_sending
 from challenge.events import lock
+from challenge.guards import tally
 from challenge.models import Delivery, DeliveryState, UtcDateTime
 from challenge.settings import Settings
 
@@ -58,10 +59,12 @@ _HAND_OVER = """
 
 @dataclass(frozen=True)
 class Kept:
-    """The words of a mail on its way; its row keeps them, so that a second copy would be the same bytes."""
+    """The words of a mail on its way; its row keeps them, so that a second copy would be the same bytes. `domain` is the
+    recipient's, for the counts of the guards."""
 
     context: dict[str, Any]
     composed_at: datetime
+    domain: str = ""
 
 
 @dataclass
@@ -90,6 +93,7 @@ class DeliveryLedger:
         self._is_next = False
         self._on_the_wire: set[int] = set()
         self._kept: dict[int, Kept] = {}
+        self._tally: dict[tuple[str, str], int] = {}
         self.is_broken = False
         self.counts: dict[str, int] = {}
 
@@ -121,6 +125,7 @@ class DeliveryLedger:
             await asyncio.sleep(pause)
             try:
                 self._commit_waiting()
+                self._tell_guards()
             except SQLAlchemyError:
                 if index == len(_SETTLE_PAUSES) - 1:
                     raise
@@ -187,8 +192,23 @@ class DeliveryLedger:
                     held = self._mark_handed_over(connection, dots, now)
         for outcome in outcomes:
             self.counts[outcome.kind] = self.counts.get(outcome.kind, 0) + 1
-            self._kept.pop(outcome.id, None)
+            self._count(outcome, self._kept.pop(outcome.id, None))
         return held
+
+    def _count(self, outcome: Outcome, kept: Kept | None) -> None:
+        """For the guards; in memory until a drain ends, at most half a minute: a count lost with a worker is no harm."""
+        what = "sent" if outcome.kind is Kind.accepted else ""
+        if outcome.kind is Kind.refused and outcome.reply and 400 <= outcome.reply.code < 500:
+            what = "deferred"
+        if kept and kept.domain and what:
+            key = (kept.domain, what)
+            self._tally[key] = self._tally.get(key, 0) + 1
+
+    def _tell_guards(self) -> None:
+        if self._tally:
+            counts, self._tally = self._tally, {}
+            with self._database.write() as session:
+                tally(session, counts, self._now())
 
     def _mark_handed_over(self, connection: Connection, dots: list[int], now: datetime) -> set[int]:
         """The ids that were still ours."""

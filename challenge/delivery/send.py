@@ -21,7 +21,15 @@ from challenge.db import Database
 from challenge.delivery.ledger import DeliveryLedger, Kept
 from challenge.delivery.replies import Reply, Stage
 from challenge.delivery.smtp import Envelope, Kind, Outcome, Sender, SendResult
-from challenge.dispatch import DEFERRED_LASTS, claim_due, over_domain_rate, raise_alert, release, stop_sending
+from challenge.dispatch import (
+    DEFERRED_LASTS,
+    claim_due,
+    over_domain_rate,
+    paused_domains,
+    raise_alert,
+    release,
+    stop_sending,
+)
 from challenge.errors import ChallengeError
 from challenge.events import address_hash, append, installation_key, lock
 from challenge.journey import day_of, is_copy, may_come, next_waking
@@ -140,7 +148,7 @@ class _Feed:
             reply = Reply(554, "5.6.0", str(error), Stage.mail)
             self._ledger.outcome(Outcome(id, Kind.refused, Stage.mail, reply))
             return None
-        self._ledger.keep(id, Kept(kept_words(letter), letter.composed_at))
+        self._ledger.keep(id, Kept(kept_words(letter), letter.composed_at, letter.email.rpartition("@")[2].lower()))
         return Envelope(id, message.sender, message.recipient, message.data, is_wire_ready=True)
 
     def _claim(self) -> list[Letter]:
@@ -260,10 +268,12 @@ def prepare(
 
 
 def _waits(database: Database, rows: list[_Found], settings: Settings) -> dict[str, timedelta]:
+    with database.read() as session:
+        paused = paused_domains(session, {row.domain for row in rows})
     if not settings.domain_rate:
-        return {}
+        return paused
     with database.write() as session:
-        return over_domain_rate(session, [row.domain for row in rows], settings)
+        return over_domain_rate(session, [row.domain for row in rows if row.domain not in paused], settings) | paused
 
 
 def _set_aside(

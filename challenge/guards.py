@@ -1,0 +1,242 @@
+"""Are our mails still welcome? Counts per recipient domain and hour, and the breaker that pauses before a provider does.
+
+The ledger tells what was sent and deferred, `bounced` what came back; `watch` is asked by the dispatch loop and looks at
+most every half minute. All times are challenge time, but a domain's pause: that is real time, as any rate. Thresholds are
+the providers' own (Gmail and Yahoo: complaints under 0.1 %, never 0.3 %; Gmail's bulk rules from about 5,000 a day).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, col, delete, func, select
+
+from challenge.clock import real_now
+from challenge.db import Database
+from challenge.dispatch import PAUSED, is_stopped, raise_alert, stop_sending
+from challenge.models import Alert, DomainHour, Installation, RateBudget
+from challenge.settings import Settings
+
+DAY = timedelta(hours=24)
+COMPLAINTS_WITHIN = timedelta(days=7)  # they come days after the mail
+DEFERRALS_WITHIN = timedelta(hours=2)
+PAUSE = timedelta(hours=1)
+GMAIL = ("gmail.com", "googlemail.com")
+GMAIL_WARN, GMAIL_BULK = 4000, 5000
+_LEAST_COMPLAINTS, _LEAST_BOUNCES, _LEAST_DEFERRED = 3, 10, 20
+_KEPT = timedelta(days=35)
+_LOOK_SECONDS = 30.0
+_TRIPPED = "guard_tripped"
+_SUMS = ("sent", "deferred", "bounced", "complained")
+_table: Any = DomainHour.__table__  # type: ignore[attr-defined]
+_looked_at = 0.0
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What became of the mails to one domain (empty: to all) within a window."""
+
+    domain: str = ""
+    sent: int = 0
+    deferred: int = 0
+    bounced: int = 0
+    complained: int = 0
+
+    @property
+    def complaint_percent(self) -> float:
+        return 100 * self.complained / self.sent if self.sent else 0.0
+
+    @property
+    def bounce_percent(self) -> float:
+        """Of those taken and those refused: a mailbox that a relay refuses at once was never sent."""
+        tried = self.sent + self.bounced
+        return 100 * self.bounced / tried if tried else 0.0
+
+    @property
+    def deferral_percent(self) -> float:
+        tried = self.sent + self.deferred
+        return 100 * self.deferred / tried if tried else 0.0
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a dashboard shows: the last day by domain (most mails first), complaints of a week, Gmail's day, and what is
+    held back until when (real time)."""
+
+    day: Sums
+    domains: tuple[Sums, ...]
+    week: Sums
+    gmail_day: int
+    paused: Mapping[str, datetime]
+    stopped: str
+
+
+def tally(session: Session, counts: Mapping[tuple[str, str], int], now: datetime) -> None:
+    """Adds to the hour's counts: (domain, `sent` | `deferred` | `bounced` | `complained`) -> how many."""
+    rows: dict[str, dict[str, Any]] = {}
+    for (domain, what), count in counts.items():
+        row = rows.setdefault(domain, {"domain": domain[:255], "hour": _hour(now), **dict.fromkeys(_SUMS, 0)})
+        row[what] += count
+    if not rows:
+        return
+    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    made = insert(_table).values([rows[domain] for domain in sorted(rows)])
+    more = {name: _table.c[name] + made.excluded[name] for name in _SUMS}
+    session.execute(made.on_conflict_do_update(index_elements=["domain", "hour"], set_=more))
+
+
+def domain_of(email_key: str) -> str:
+    return email_key.rpartition("@")[2]
+
+
+def numbers(session: Session, now: datetime, domains: int = 20) -> Numbers:
+    """The numbers of the sliding windows."""
+    day = _by_domain(session, now - DAY)
+    held = select(RateBudget).where(col(RateBudget.scope).startswith(PAUSED), col(RateBudget.free_at) > real_now())
+    return Numbers(
+        day=_total(day),
+        domains=tuple(sorted(day, key=lambda sums: -sums.sent - sums.deferred)[:domains]),
+        week=_total(_by_domain(session, now - COMPLAINTS_WITHIN)),
+        gmail_day=sum(sums.sent for sums in day if sums.domain in GMAIL),
+        paused={row.scope.removeprefix(PAUSED): row.free_at for row in session.exec(held)},
+        stopped=is_stopped(session),
+    )
+
+
+def watch(database: Database, settings: Settings, now: datetime, *, every: float = _LOOK_SECONDS) -> bool:
+    """Looks now and then, whether or not anything is due; whether it looked. Writes only when there is something to say."""
+    global _looked_at  # noqa: PLW0603 - one loop per process asks, many times a minute
+    if _looked_at and time.monotonic() - _looked_at < every:
+        return False
+    _looked_at = time.monotonic()
+    with database.read() as session:
+        if not _verdicts(session, settings, now):
+            return True
+    with database.write() as session:
+        for verdict in _verdicts(session, settings, now):
+            _act(session, verdict, now)
+        session.exec(delete(DomainHour).where(col(DomainHour.hour) < now - _KEPT))
+    return True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One thing to say; `stop`: no mail leaves, `pause`: none to this domain for a while."""
+
+    code: str
+    words: str
+    stop: bool = False
+    pause: str = ""
+
+
+def _verdicts(session: Session, settings: Settings, now: datetime) -> list[Verdict]:
+    since = _tripped_at(session)
+    week = _by_domain(session, _later(now - COMPLAINTS_WITHIN, since))
+    day = _by_domain(session, _later(now - DAY, since))
+    soon = _by_domain(session, _later(now - DEFERRALS_WITHIN, since))
+    found = [*_of_all(_total(week), _total(day), settings), *_gmail(session, now)]
+    for sums in week:
+        found += _complaints(sums, settings, f"the mails to {sums.domain}", sums.domain)
+    for sums in day:
+        found += _bounces(sums, settings, f"the mails to {sums.domain}", sums.domain)
+    for sums in soon:
+        found += _deferrals(sums, settings)
+    return [verdict for verdict in found if not _is_known(session, verdict)]
+
+
+def _of_all(week: Sums, day: Sums, settings: Settings) -> list[Verdict]:
+    return [*_complaints(week, settings, "all mails", ""), *_bounces(day, settings, "all mails", "")]
+
+
+def _complaints(sums: Sums, settings: Settings, of: str, domain: str) -> list[Verdict]:
+    rate, least = sums.complaint_percent, settings.guard_least_mails
+    if sums.sent < least or sums.complained < 2:
+        return []
+    told = f"{sums.complained} of {sums.sent} ({rate:.2f} %) of {of} in seven days were called spam"
+    code = f"complaints:{domain}" if domain else "complaints"
+    limit = settings.guard_complaint_stop
+    if limit and rate >= limit and sums.complained >= _LEAST_COMPLAINTS:
+        return [Verdict(code, f"{told}; the limit is {limit:g} %. {_WHAT_TO_DO}", stop=not domain, pause=domain)]
+    if settings.guard_complaint_warn and rate >= settings.guard_complaint_warn:
+        return [Verdict(code, f"{told}. Gmail and Yahoo want less than {settings.guard_complaint_warn:g} %.")]
+    return []
+
+
+def _bounces(sums: Sums, settings: Settings, of: str, domain: str) -> list[Verdict]:
+    limit = settings.guard_bounce_stop
+    is_enough = sums.sent + sums.bounced >= settings.guard_least_mails and sums.bounced >= _LEAST_BOUNCES
+    if not limit or not is_enough or sums.bounce_percent < limit:
+        return []
+    told = f"{sums.bounced} of {sums.sent + sums.bounced} ({sums.bounce_percent:.1f} %) of {of} in a day had no mailbox"
+    code = f"bounces:{domain}" if domain else "bounces"
+    return [Verdict(code, f"{told}; the limit is {limit:g} %. {_WHAT_TO_DO}", stop=not domain, pause=domain)]
+
+
+def _deferrals(sums: Sums, settings: Settings) -> list[Verdict]:
+    limit, tried = settings.guard_deferral_pause, sums.sent + sums.deferred
+    is_enough = tried >= settings.guard_least_mails and sums.deferred >= _LEAST_DEFERRED
+    if not limit or not is_enough or sums.deferral_percent < limit:
+        return []
+    words = f"{sums.domain} put off {sums.deferred} of {tried} mails in two hours; it is left alone for an hour."
+    return [Verdict(f"deferrals:{sums.domain}", words, pause=sums.domain)]
+
+
+def _gmail(session: Session, now: datetime) -> list[Verdict]:
+    sent = sum(sums.sent for sums in _by_domain(session, now - DAY) if sums.domain in GMAIL)
+    if sent < GMAIL_WARN:
+        return []
+    rules = "its rules for bulk senders hold from about 5,000, and for good"
+    bulk = "This counts as bulk" if sent >= GMAIL_BULK else "Close to bulk"
+    return [Verdict("gmail_day", f"{bulk}: {sent} mails to Gmail in a day; {rules}. `challenge doctor` checks them.")]
+
+
+_WHAT_TO_DO = "Look at where these people came from, then `challenge resume-sending`."
+
+
+def _act(session: Session, verdict: Verdict, now: datetime) -> None:
+    raise_alert(session, verdict.code[:64], verdict.words)
+    if verdict.stop:
+        stop_sending(session, verdict.words)
+        session.merge(Installation(name=_TRIPPED, value=now.isoformat()))
+    elif verdict.pause:
+        session.merge(RateBudget(scope=f"{PAUSED}{verdict.pause}"[:255], free_at=real_now() + PAUSE))
+
+
+def _is_known(session: Session, verdict: Verdict) -> bool:
+    """Nothing to do: sending is stopped, the domain is paused already, or the same words were said before."""
+    if verdict.stop:
+        return bool(is_stopped(session))
+    if verdict.pause:
+        row = session.get(RateBudget, f"{PAUSED}{verdict.pause}"[:255])
+        return row is not None and row.free_at > real_now()
+    alert = session.get(Alert, verdict.code[:64])
+    return alert is not None and alert.text == verdict.words
+
+
+def _by_domain(session: Session, since: datetime) -> list[Sums]:
+    sums = [func.sum(getattr(DomainHour, name)) for name in _SUMS]
+    query = select(DomainHour.domain, *sums).where(col(DomainHour.hour) > since).group_by(DomainHour.domain)
+    return [Sums(domain, *(int(count or 0) for count in counts)) for domain, *counts in session.execute(query)]
+
+
+def _total(of: list[Sums]) -> Sums:
+    return Sums("", *(sum(getattr(sums, name) for sums in of) for name in _SUMS))
+
+
+def _tripped_at(session: Session) -> datetime | None:
+    """What led to the last stop was judged by a human who resumed: it does not trip the breaker again."""
+    row = session.get(Installation, _TRIPPED)
+    return datetime.fromisoformat(row.value) if row else None
+
+
+def _later(one: datetime, other: datetime | None) -> datetime:
+    return max(one, other) if other else one
+
+
+def _hour(now: datetime) -> datetime:
+    return now.replace(minute=0, second=0, microsecond=0)

@@ -1,0 +1,156 @@
+"""The breaker pauses the sender before a provider does, says why, and judges no small sample."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlmodel import select
+
+from challenge.db import Database
+from challenge.dispatch import is_stopped, paused_domains, resume_sending
+from challenge.events import lock
+from challenge.guards import numbers, tally, watch
+from challenge.models import Alert, DomainHour
+from challenge.settings import Settings
+
+NOON = datetime(2027, 3, 1, 12, 30, tzinfo=UTC)
+SETTINGS = Settings(secret_key="k" * 40)
+
+
+def count(database: Database, domain: str = "example.com", hours_ago: float = 1, **counts: int) -> None:
+    with database.write() as session:
+        tally(session, {(domain, what): n for what, n in counts.items()}, NOON - timedelta(hours=hours_ago))
+
+
+def look(database: Database, now: datetime = NOON, **more: Any) -> tuple[str, set[str], list[str]]:
+    """(why sending is stopped, domains left alone, alerts) after a look."""
+    assert watch(database, SETTINGS.model_copy(update=more), now, every=0)
+    with database.read() as session:
+        stopped, alerts = is_stopped(session), [row.code for row in session.exec(select(Alert))]
+        held = set(paused_domains(session, ["example.com", "gmail.com", "yahoo.com"]))
+    return stopped, held, alerts
+
+
+def test_it_adds_up_hours_and_domains(database: Database) -> None:
+    count(database, sent=3, deferred=1)
+    count(database, sent=4, bounced=1)
+    count(database, "gmail.com", 2, sent=5)
+    count(database, "gmail.com", 30, sent=50, complained=2)
+    with database.read() as session:
+        told = numbers(session, NOON)
+        assert len(session.exec(select(DomainHour)).all()) == 3
+    assert (told.day.sent, told.day.deferred, told.day.bounced, told.gmail_day) == (12, 1, 1, 5)
+    assert (told.week.sent, told.week.complained) == (62, 2)
+    assert [sums.domain for sums in told.domains] == ["example.com", "gmail.com"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "stops"),
+    [
+        ({"sent": 1000, "complained": 3}, True),
+        ({"sent": 1000, "complained": 2}, False),
+        ({"sent": 1001, "complained": 3}, False),
+        ({"sent": 199, "complained": 50}, False),
+        ({"sent": 200, "complained": 2}, False),
+        ({"sent": 190, "bounced": 10}, True),
+        ({"sent": 191, "bounced": 10}, False),
+        ({"sent": 171, "bounced": 9}, False),
+    ],
+)
+def test_it_stops_at_a_rate_over_a_fair_sample(database: Database, counts: dict[str, Any], stops: bool) -> None:
+    count(database, **counts)
+    stopped, held, _ = look(database)
+    assert bool(stopped) is stops
+    assert ("example.com" in held) is stops
+    if stops:
+        assert "resume-sending" in stopped
+        assert f"of {counts['sent'] + counts.get('bounced', 0)}" in stopped
+
+
+def test_it_warns_before_it_stops(database: Database) -> None:
+    count(database, sent=1500, complained=2)
+    assert look(database) == ("", set(), ["complaints", "complaints:example.com"])
+
+
+def test_it_stops_only_one_domain_when_only_one_is_bad(database: Database) -> None:
+    count(database, sent=1000, complained=4)
+    count(database, "gmail.com", sent=3500)
+    stopped, held, alerts = look(database)
+    assert (stopped, held) == ("", {"example.com"})
+    assert "complaints:example.com" in alerts
+
+
+def test_it_leaves_a_domain_alone_that_puts_mails_off(database: Database) -> None:
+    count(database, "yahoo.com", sent=100, deferred=99)
+    assert look(database)[1] == set()
+    count(database, "yahoo.com", deferred=1)
+    assert look(database) == ("", {"yahoo.com"}, ["deferrals:yahoo.com"])
+    assert look(database, NOON, guard_deferral_pause=0)[1] == {"yahoo.com"}
+
+
+def test_it_forgets_what_is_old(database: Database) -> None:
+    count(database, hours_ago=25, sent=100, bounced=100)
+    count(database, "yahoo.com", hours_ago=4, sent=1, deferred=500)
+    assert look(database) == ("", set(), [])
+
+
+def test_it_watches_gmails_day(database: Database) -> None:
+    count(database, "gmail.com", sent=3000)
+    count(database, "googlemail.com", sent=999)
+    assert look(database)[2] == []
+    count(database, "googlemail.com", hours_ago=20, sent=1)
+    assert look(database) == ("", set(), ["gmail_day"])
+    count(database, "gmail.com", sent=1000)
+    look(database)
+    with database.read() as session:
+        assert "counts as bulk: 5000" in session.get_one(Alert, "gmail_day").text
+
+
+def test_it_does_not_trip_again_over_what_a_human_has_judged(database: Database) -> None:
+    count(database, hours_ago=1, sent=1000, complained=10)
+    assert look(database)[0]
+    with database.write() as session:
+        resume_sending(session)
+    assert look(database, NOON + timedelta(hours=2))[0] == ""
+    count(database, hours_ago=-3, sent=1000, complained=10)
+    assert look(database, NOON + timedelta(hours=4))[0]
+
+
+def test_it_looks_now_and_then_and_costs_little(database: Database) -> None:
+    for number in range(200):
+        count(database, f"d{number}.example", sent=1)
+    look(database)
+    assert not watch(database, SETTINGS, NOON)
+    started = time.perf_counter()
+    for _ in range(1000):
+        watch(database, SETTINGS, NOON)
+    assert time.perf_counter() - started < 0.5
+
+
+def test_it_is_told_by_the_sender_and_holds_a_paused_domain_back(engine: Any, relay: Any) -> None:
+    from challenge.bounced import complaint
+
+    for name in ("ana", "ben"):
+        engine.sign_up(f"{name}@example.com")
+    relay.say = lambda word, to: "451 4.7.1 later" if word == "RCPT" and to.startswith("ben") else None
+    engine.tick()
+    engine.drain()
+    with engine.database.write() as session:
+        complaint(session, lock(session, 1), None, "abuse", engine.now)
+    with engine.database.read() as session:
+        told = numbers(session, engine.now)
+    assert (told.day.sent, told.day.deferred, told.day.complained) == (1, 1, 1)
+    count(engine.database, "example.com", sent=1000, complained=30)
+    assert watch(engine.database, engine.settings, NOON, every=0)
+    with engine.database.write() as session:
+        resume_sending(session)
+    relay.say = lambda _word, _to: None
+    engine.sign_up("eve@example.com")
+    engine.sign_up("joy@other.example")
+    engine.tick()
+    engine.drain()
+    assert relay.keys("eve@example.com") == []
+    assert relay.keys("joy@other.example") == ["welcome"]
