@@ -25,15 +25,15 @@ def plan(folder: Path, fresh: Any, *, people: int, kinds: tuple[str, ...]) -> li
     """Every row that is claimed or planned is committed, as the service does it."""
     print(f"\n{people:,} enrollments; claiming in batches of {BATCH}, planning in the tick's own batches\n")
     print(
-        f"{'':10} {'filled in s':>12} {'claimed/s':>11} {'planned/s':>11} {'idle tick ms':>13} {f'among {_FEW:,}':>12}"
+        f"{'':10} {'filled in s':>12} {'claimed/s':>11} {'planned/s':>11} {'idle tick ms':>13} {'CPU ms':>7} {f'among {_FEW:,}':>12}"
     )
     targets = []
     for kind in kinds:
         few, many = _Bench(fresh(kind, "few"), _FEW), _Bench(fresh(kind, "many"), people)
-        idle_few, idle = few.idle_tick(), many.idle_tick()
+        (idle_few, _), (idle, cpu) = few.idle_tick(), many.idle_tick()
         planned, claimed = many.planned(people // 50), many.claimed(people // 5)
         print(
-            f"{kind:10} {many.filled_in:12.1f} {claimed:11,.0f} {planned:11,.0f} {idle:13.2f} {idle_few:12.2f}",
+            f"{kind:10} {many.filled_in:12.1f} {claimed:11,.0f} {planned:11,.0f} {idle:13.2f} {cpu:7.2f} {idle_few:12.2f}",
             flush=True,
         )
         for one in (few, many):
@@ -56,15 +56,15 @@ class _Bench:
         self.filled_in = time.monotonic() - started
         beat(self.database, "bench", first=True)
 
-    def idle_tick(self, times: int = 200) -> float:
-        """The median in milliseconds, an hour before anything is due."""
-        early, taken = self.now - timedelta(hours=2), []
+    def idle_tick(self, times: int = 200) -> tuple[float, float]:
+        """Milliseconds before anything is due: the median, and our CPU's share of the mean."""
+        early, taken, cpu = self.now - timedelta(hours=2), list[float](), time.process_time()
         for _ in range(times):
             started = time.perf_counter()
             done = tick(self.database, self.challenge, self.settings, early)
             taken.append((time.perf_counter() - started) * 1000)
             assert (done.due, done.planned) == (0, 0)
-        return median(taken)
+        return median(taken), (time.process_time() - cpu) / times * 1000
 
     def claimed(self, rows: int) -> float:
         """Rows per second."""
