@@ -230,6 +230,7 @@ def _late(now: datetime) -> SelectOfScalar[int | None]:
             ~_ASKED_FOR,
             or_(ours, theirs),
         )
+        .order_by(col(Delivery.due_at), col(Delivery.id))  # or PostgreSQL reads the whole table for a LIMIT 1
         .limit(_LATE_BATCH)
     )
 
