@@ -332,6 +332,7 @@ _CLEARLY = any_of(
 )
 
 
+_ANSWER = re.compile(r"(?i)(?:re|aw|fwd?|wg|antw|sv|tr|rv|odp)\s*:")
 _HEADER = re.compile(r"(?i)[ \t>]*(?:to|cc)[ \t]*:")
 
 
@@ -363,12 +364,17 @@ def is_from_a_server(mail: Part) -> bool:
     return mail.get("return-path").strip() == "<>" or not mail.get("from").strip(" <>")
 
 
+def is_passed_on(mail: Part) -> bool:
+    """Whether a person answers or forwards something: what it quotes is not news."""
+    return _ANSWER.match(mail.get("subject").strip()) is not None and not is_from_a_server(mail)
+
+
 def is_bounce(mail: Part, words: str) -> bool:
     """Whether this free text is a server's report. A person's reply is none, even when it quotes or forwards one."""
     subject = mail.get("subject").strip()
     if mail.get("x-failed-recipients"):
         return True
-    if re.match(r"(?i)(?:re|aw|fwd?|wg|antw|sv|tr|rv|odp)\s*:", subject) and not is_from_a_server(mail):
+    if is_passed_on(mail):
         return False
     own = _QUOTING.split(words)[0]
     named = bool(_SUBJECT.match(subject))

@@ -58,7 +58,7 @@ def understood(data: bytes) -> list[Report]:
     if mail.parameters.get("report-type", "").lower() == "disposition-notification":
         refused = freetext.is_signed_by_a_server(mail) and freetext.is_bounce(mail, words)  # Dovecot's way to reject
         return _from_text(mail, words, text) if refused else [_receipt(mail)]
-    told = _told(mail)
+    told = [] if mail.kind != "multipart/report" and freetext.is_passed_on(mail) else _told(mail)
     if told:
         if _is_challenge(mail, told):
             return [answered(mail, Reason.challenge_response, told[0].diagnostic)]

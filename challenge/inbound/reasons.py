@@ -38,6 +38,7 @@ RULES: tuple[tuple[Reason, str], ...] = (
         too many (?:messages|mails?|e-?mails?|connections|recipients|sessions|concurrent|invalid)(?! (?:on|in) (?:the|his|her|this|server|mail))
         rate[- ]?(?:limit|control|throttl)
         throttl
+        too many errors
         too fast
         too frequent
         exceeded (?:the |your |its )*(?:max\w* )?(?:number|rate|hourly|daily|sending|messaging|connection|recipient)
@@ -75,7 +76,7 @@ RULES: tuple[tuple[Reason, str], ...] = (
         r"""
         black[- ]?list
         block[- ]?list
-        \bblocked (?:using(?! spam)|by(?! spam| content| virus| filter)|at|list)
+        \bblocked (?:using(?! spam)|by(?! spam| content| virus| filter)|at\b|list)
         \bblock list
         \brbls?\b
         \bdns(?:bl|rbl|bls|wl)\b
@@ -106,6 +107,9 @@ RULES: tuple[tuple[Reason, str], ...] = (
         (?:ip|host|client|server|address|range|network|connection|sending)\b.{0,60}\b(?:is|was|has been|been|are|currently|found)\b.{0,20}\b(?:blocked|listed|banned|refused|denied|suspicious|dynamic|rejected)
         (?:client|remote) host .{0,80}(?:blocked|rejected|refused)
         temporarily blocked
+        (?:temporarily|permanently) deferred
+        complaints?\b
+        blocked from sending
         (?:reverse|rdns|r-dns|\bptr\b|inverse)\b.{0,50}(?:dns|lookup|record|hostname|missing|fail|not|name|entry)
         no ptr
         cannot find your (?:reverse )?hostname
@@ -181,7 +185,7 @@ RULES: tuple[tuple[Reason, str], ...] = (
         quota (?:is |has been |was |limit |has )?(?:exceed|full|reached|violat|over|used)
         out of quota
         exceed\w* .{0,30}(?:quota|storage|mailbox size|disk|allowed space|space)
-        zu ?viele mails
+        zu ?viele? mails
         number of messages in .{0,40}(?:exceed|limit)
         too many (?:messages|mails) (?:on|in)\b
         quota exceeded
@@ -291,6 +295,7 @@ RULES: tuple[tuple[Reason, str], ...] = (
         \bno (?:mail ?box|mail box|user|account|recipient|one|person|such|matching|local mailbox|known|record) (?:\w+ ){0,3}(?:here|by that|with that|of that|for that|named|found|available|exists?|at this|called|name|matching|in )
         \bno such\b(?! domain| host)
         nosuchuser
+        has no mail ?box
         user_unknown
         unknown[ _-]?(?:user|recipient|address|mailbox|account|local|rcpt)
         bad (?:recipient|destination mailbox)
@@ -379,7 +384,7 @@ RULES: tuple[tuple[Reason, str], ...] = (
     (
         Reason.inactive,
         r"""
-        \b<who>\b[^.;]{0,60}?\b(?:in-?active|disabled|suspended|de-?activated|discontinued|closed|locked|frozen|blocked|on hold|is not active|not (?:an )?active|no longer (?:active|in use|used|available|accept\w*|receiv\w*|monitored)|not activated|not enabled|abandoned|dormant|unused|barred|ceased|cancell?ed|retired|decommission\w*|archived|out of service|not (?:currently )?accept\w* (?:mail|messages|e-?mail|new|any|your)|(?:does|is|has|do|has been) (?:not|n't) (?:been )?(?:logged|accept\w*|receive\w*|receiving|paid))
+        \b<who>\b[^.;]{0,60}?\b(?:in-?activ(?:e|ated)|disabled|suspended|de-?activated|discontinued|closed|locked|frozen|blocked|on hold|is not active|not (?:an )?active|no longer (?:active|in use|used|available|accept\w*|receiv\w*|monitored)|not activated|not enabled|abandoned|dormant|unused|barred|ceased|cancell?ed|retired|decommission\w*|archived|out of service|not (?:currently )?accept\w* (?:mail|messages|e-?mail|new|any|your)|(?:does|is|has|do|has been) (?:not|n't) (?:been )?(?:logged|accept\w*|receive\w*|receiving|paid))
         \b(?:inactive|disabled|suspended|deactivated|discontinued|closed|locked|expired|unused|non-?active) (?:e-?mail |mail |local )?(?:user|recipient|mail ?box|account|address|customer|subscriber)
         \[suspend\]
         account (?:has been |is )?(?:temporarily )?(?:disabled|suspended|locked|inactive)
@@ -530,7 +535,6 @@ RULES: tuple[tuple[Reason, str], ...] = (
         not respond
         unreachable
         lost connection
-        conversation
         broken pipe
         i/o error
         read error
@@ -541,28 +545,15 @@ RULES: tuple[tuple[Reason, str], ...] = (
         temporar(?:y|ily) (?:\w+ )?(?:failure|error|problem|unavailable|suspended|lookup|rejected|local)
         internal (?:server )?error
         try (?:again )?later
-        name server
-        nameserver
         name service error
-        dns
         lookup fail
         unable to lookup
         hosts? .{0,30}been failing
         resources temporarily
-        tls
-        ssl
-        certificate
-        handshake
-        protocol
         configuration error
         local configuration
         insufficient system
-        lmtp
-        pipe
-        procmail
-        maildrop
         exit(?:ed)? (?:status|code)
-        child
         kein(?:e)? verbindung
         verbindung
         connexion
@@ -623,6 +614,25 @@ UNCLEAR: tuple[tuple[Reason, str], ...] = (
         \brejected\b
         access (?:is )?(?:denied|rejected|refused|restricted)
         rejected (?:due|because|by|for|as)
+        """,
+    ),
+    (
+        Reason.network,
+        r"""
+        conversation
+        name server
+        nameserver
+        dns
+        tls
+        ssl
+        certificate
+        handshake
+        protocol
+        lmtp
+        pipe
+        procmail
+        maildrop
+        child
         """,
     ),
 )

@@ -43,6 +43,7 @@ SAYS = {
     "receipt": [("", "other", "unknown", "none", "")],
     "person-quotes-a-bounce": [],
     "person-forwards-a-bounce": [],
+    "person-forwards-its-parts": [],
     "person": [],
     "newsletter": [],
     "invoice": [],

@@ -143,6 +143,14 @@ network | Sorry, I wasn't able to establish an SMTP connection. (#4.4.1)
 network | Host or domain name not found. Name service error for name=example.org type=MX: Host not found, try again
 network | 432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded? service unavailable
 network | 554 Service currently unavailable
+user_unknown | 550 user 'ann' has no mailbox
+user_unknown | 550 5.1.1 : Recipient address rejected: LMTP destination recipient address verification
+inactive | 550 5.2.1 Account inactivated
+content | 550 Blocked attachment type .exe
+reputation | 421 4.7.0 [TSS04] Messages from 192.0.2.25 temporarily deferred due to unexpected volume or user complaints
+mailbox_full | Benutzer hat zuviel Mails auf dem Server
+user_unknown | 550 5.1.1 rejected
+mailbox_full | 552 5.2.2 rejected
 expired | retry timeout exceeded
 expired | 4.4.7 (delivery time expired)
 expired | 550 4.4.7 QUEUE.Expired; message expired
