@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import quopri
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -182,6 +183,12 @@ def test_a_mail_to_done_marks_the_day(post: Post) -> None:
     assert post.receive(written(f"done+{post.mail.sender}", "I did it")).said == "day 1 is done"
     assert post.receive(written(f"done+{post.mail.sender}", "I did it")).said == "day 1 was done already"
     assert post.done() == {1}
+
+
+def test_the_address_in_the_mail_is_the_one_that_works(post: Post) -> None:
+    text = quopri.decodestring(post.mail.data).decode()
+    [address] = set(re.findall(r"mailto:(done\+[^?\s\"]+)\?", text))
+    assert post.receive(written(address, "I did day 1"), address.lower()).said == "day 1 is done"
 
 
 @pytest.mark.parametrize(
