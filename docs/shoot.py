@@ -45,14 +45,15 @@ def main(wanted: list[str]) -> None:
                     _take(page, PICTURES / f"{state.name}-{width}-{scheme}.png", width, scheme)
         if not wanted:
             page.goto(stage.url)
-            _take(page, PICTURES.parent / "landing.png", 900, "light")
+            _take(page, PICTURES.parent / "landing.png", 900, "light", longest=1125)
         browser.close()
 
 
-def _take(page: Any, file: Path, width: int, scheme: str) -> None:
+def _take(page: Any, file: Path, width: int, scheme: str, longest: int = 20_000) -> None:
     page.set_viewport_size({"width": width, "height": 640 if width < 700 else 800})
     page.emulate_media(color_scheme=scheme)
-    picture = Image.open(io.BytesIO(page.screenshot(full_page=True, animations="disabled")))
+    picture: Image.Image = Image.open(io.BytesIO(page.screenshot(full_page=True, animations="disabled")))
+    picture = picture.crop((0, 0, picture.width, min(picture.height, longest)))
     picture.convert("RGB").quantize(_COLOURS, kmeans=3, dither=Image.Dither.NONE).save(file, optimize=True)
 
 

@@ -200,6 +200,8 @@ def states(stage: Stage) -> Iterator[State]:
     yield State("privacy", "/privacy")
     yield State("embed", "/embed")
     yield State("unsubscribe", started.unsubscribe)
+    yield State("unsubscribe-stopped", stage.person(2).unsubscribe, _press("Stop all e-mails"))
+    yield State("unsubscribe-paused", stage.person(2, state="paused").unsubscribe)
     yield State("link-broken", "/day/abc")
     yield State("page-missing", "/nothing-here")
 

@@ -76,10 +76,10 @@ def _all_that_counts(stage: Stage) -> tuple[Any, ...]:
 def test_it_gives_scanners_every_link_and_nothing_for_it(stage: Stage, links: list[str]) -> None:
     assert len(links) > 15
     before, client = _all_that_counts(stage), stage.app.test_client(use_cookies=False)
-    for headers in PROFILES.values():
+    for name, headers in PROFILES.items():
         for url in links:
             path = url.removeprefix(stage.url)
-            for method in ("HEAD", "GET", "OPTIONS"):
+            for method in ("HEAD", "GET", "OPTIONS") if name == "gateway" else ("GET",):
                 answer = client.open(path, method=method, headers=headers, buffered=True)
                 assert answer.status_code < 400, (method, path, answer.status_code)
                 if answer.headers.get("Location", "").startswith(stage.url):
