@@ -22,7 +22,9 @@ from challenge.rendering.templates import FOLDERS
 _HERE = Path(__file__).parent
 # Errors are written where they happen and translated where they are shown: their words count as marked.
 _KEYWORDS = {**DEFAULT_KEYWORDS, "say": None, "BadInput": (2,), "BadToken": None, "NotFound": None}
-_ENGLISH_ONLY = "web/templates/dashboard/**", "web/templates/inbox/**"
+_ENGLISH_ONLY = "web/templates/dashboard/**", "web/templates/inbox/**", "web/dashboard/**", "web/api/**", "web/api.py"
+# What a person can be told; operators and programs are spoken to in English.
+_CODE = "web/**.py", "signup.py", "participation.py", "tokens.py", "events.py"
 _JINJA = {"trimmed": "true", "silent": "false"}
 _PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w*\}|<[^>]*>")
 
@@ -40,7 +42,7 @@ def words_of_the_pages() -> Catalog:
     """What pages, mails and errors say."""
     catalog = Catalog()
     code = [(pattern, "ignore") for pattern in _ENGLISH_ONLY]
-    code += [("web/templates/**.html", "jinja2"), ("**.py", "python")]
+    code += [("web/templates/**.html", "jinja2"), *((pattern, "python") for pattern in _CODE)]
     _gather(catalog, _HERE, code)
     _gather(catalog, FOLDERS, [("**.html", "jinja2"), ("**.txt", "jinja2")])
     return catalog

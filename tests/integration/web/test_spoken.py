@@ -11,17 +11,33 @@ import pytest
 from flask.testing import FlaskClient
 from sqlmodel import select
 
-from challenge import i18n
+from challenge import catalogues, i18n
 from challenge.clock import set_up
 from challenge.db import Database
+from challenge.i18n import Languages
 from challenge.models import Consent, Enrollment, Subscriber
-from challenge.programme.definition import Challenge
-from challenge.rendering.links import Address, Links
+from challenge.programme.definition import Challenge, shipped
+from challenge.rendering.links import Address, Link, Links
 from challenge.settings import read_settings
 from challenge.web import create_app
 
 ARABIC = {"Accept-Language": "ar-EG,en;q=0.5"}
 TO = Address(1, 1, "day-1")
+NAMES = {
+    "Gretchen",
+    "Hawley",
+    "The",
+    "MSing",
+    "Link",
+    "ana",
+    "example",
+    "com",
+    "America",
+    "New",
+    "York",
+    "New_York",
+    "America/New_York",
+}
 
 
 @pytest.fixture
@@ -31,7 +47,12 @@ def site(
     challenge, ours = mirrored
     monkeypatch.setattr(i18n, "CATALOGUES", ours)
     start = datetime(2027, 3, 1, 12, tzinfo=UTC).isoformat()
-    environ = {"CHALLENGE_DATA_DIR": str(tmp_path / "var"), "CHALLENGE_CLOCK_START": start, "CHALLENGE_SIGNUP_RATE": ""}
+    environ = {
+        "CHALLENGE_DATA_DIR": str(tmp_path / "var"),
+        "CHALLENGE_CLOCK_START": start,
+        "CHALLENGE_SIGNUP_RATE": "",
+        "CHALLENGE_SMTP_URL": "smtp+plain://127.0.0.1:25",
+    }
     settings = read_settings(environ, None)
     database = Database(settings.database)
     database.migrate()
@@ -111,3 +132,50 @@ def test_it_lets_a_person_change_the_language(site: tuple[FlaskClient, Links, Da
     changed = client.post(path, data={"nonce": nonce[1], "locale": "ar"}).text
     assert '<html lang="ar" dir="rtl">' in changed
     assert one(database).locale == "ar"
+
+
+def test_it_leaves_no_word_of_a_page_behind(site: tuple[FlaskClient, Links, Database]) -> None:
+    """On pages in the made language every letter stands between the marks, but for names, zones and figures."""
+    client, links, _ = site
+    client.post("/signup", data={"email": "ana@example.com"}, headers=ARABIC)
+    confirm = links.confirm_url(TO).removeprefix(links.base_url)
+    nonce = re.search(r'name="nonce" value="([^"]+)"', client.get(confirm).text)
+    assert nonce is not None
+    client.post(confirm, data={"nonce": nonce[1]})
+    paths = [
+        "/",
+        "/exercises",
+        "/privacy",
+        "/check-inbox",
+        confirm,
+        links.path(Link.day, TO),
+        links.path(Link.certificate, TO),
+    ]
+    paths += [links.preferences_path(TO), links.unsubscribe_url(TO).removeprefix(links.base_url)]
+    for path in paths:
+        page = client.get(path.partition("#")[0], headers=ARABIC).text
+        shown = re.sub(r"(?s)<(script|style|select)[^>]*>.*?</\1>|<[^>]+>|&\w+;", " ", page.partition("<body")[2])
+        left = re.sub(r"(?s)«[^«»]*(?:«[^«»]*»[^«»]*)*»", " ", shown)
+        assert set(re.findall(r"[A-Za-z]{3,}", left)) - NAMES == set(), path
+
+
+def test_it_has_every_word_in_every_language_it_ships() -> None:
+    """`challenge words --write de` adds what is new; then say it in German."""
+    assert [(gap.words, gap.problem) for gap in catalogues.gaps(shipped())] == []
+    assert [language.locale for language in Languages(shipped()).all()] == ["en", "de"]
+    german = Languages(shipped()).get("de")
+    assert german.challenge.subject("day", 1) == "Tag 1: Ein sanfter Anfang"
+    assert german.gettext("Stop these e-mails") == "Diese E-Mails beenden"
+
+
+def test_it_speaks_german_from_the_form_to_the_day(tmp_path: Path) -> None:
+    settings = read_settings({"CHALLENGE_DATA_DIR": str(tmp_path)}, None)
+    database = Database(settings.database)
+    database.migrate()
+    database.close()
+    app = create_app(settings, shipped())
+    page = app.test_client().get("/", headers={"Accept-Language": "de-AT,en;q=0.3"}).text
+    assert '<html lang="de" dir="ltr">' in page
+    assert "Fünf Morgen für sicherere Beine" in page
+    assert "Deine E-Mail" in page
+    app.extensions["challenge"].database.close()
