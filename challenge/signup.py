@@ -256,6 +256,7 @@ def _new_enrollment(
         pace=signup.pace or challenge.pace,
         referrer=signup.referrer[:200],
         form_variant=signup.form_variant,
+        variant=challenge.variants.for_mails(signup.email_key) if signup.locale in ("", challenge.locale) else "",
         source=signup.source[:100],
         signed_up_at=now,
     )

@@ -198,6 +198,7 @@ class _Found:
     hour: int
     tracking: bool
     locale: str
+    variant: str
 
     @property
     def is_asked_for(self) -> bool:
@@ -236,6 +237,7 @@ _FOUND = (
         Subscriber.hour,
         Subscriber.tracking,
         Subscriber.locale,
+        Enrollment.variant,
     )
     .join(Enrollment, col(Enrollment.id) == col(Delivery.enrollment_id))
     .join(Subscriber, col(Subscriber.id) == col(Enrollment.subscriber_id))
@@ -322,6 +324,7 @@ def _letter(row: _Found, challenge: Challenge, done: tuple[int, ...], rested: in
         has_name=bool(row.first_name),
         tracking=row.tracking,
         locale=row.locale,
+        variant=row.variant if challenge.variants.subjects else "",
     )
     return Letter(to, row.email, row.first_name, content, now.replace(microsecond=0))
 
@@ -340,6 +343,7 @@ def kept_words(letter: Letter) -> dict[str, Any]:
         "pace": content.pace,
         "tracking": content.tracking,
         "locale": content.locale,
+        "variant": content.variant,
     }
 
 

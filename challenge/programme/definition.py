@@ -18,6 +18,7 @@ from types import MappingProxyType
 
 from challenge.programme.exercises import Exercise, Goal, Kind, Load, Move, Picture, Position, choose
 from challenge.programme.source import ContentError, Table, read
+from challenge.programme.variants import NO_VARIANTS, Variants, is_name
 
 __all__ = [
     "Challenge",
@@ -115,6 +116,7 @@ class Challenge:
     plain_subjects: Mapping[str, str]
     days: tuple[Day, ...]
     exercises: Mapping[str, Exercise]
+    variants: Variants = NO_VARIANTS
 
     @property
     def length(self) -> int:
@@ -126,13 +128,16 @@ class Challenge:
             raise LookupError(f"{self.slug} has no day {number}")
         return self.days[number - 1]
 
-    def subject(self, mail: str, day: int = 1, *, plain: bool = False) -> str:
-        """The subject line of a mail (`day`, `nudge`, `confirm`, …); `plain` ones may tell what it is about.
+    def subject(self, mail: str, day: int = 1, *, plain: bool = False, variant: str = "") -> str:
+        """The subject line of a mail (`day`, `nudge`, `confirm`, …); `plain` ones may tell what it is about, and are in no
+        test of variants.
 
         Raises LookupError for a mail without one."""
         if mail not in self.subjects:
             raise LookupError(f"{self.slug} has no subject for {mail}")
-        words = self.plain_subjects.get(mail, self.subjects[mail]) if plain else self.subjects[mail]
+        words = self.variants.subject(variant, mail, self.subjects[mail])
+        if plain:
+            words = self.plain_subjects.get(mail, self.subjects[mail])
         return words.format(number=day, title=self.day(day).title, length=self.length)
 
     def moves(self) -> Iterator[tuple[Exercise, Move]]:
@@ -213,6 +218,7 @@ def _challenge(root: Table, exercises: dict[str, Exercise], days: tuple[Day, ...
         plain_subjects=_subjects(root.table("plain_subjects")) if root.has("plain_subjects") else MappingProxyType({}),
         days=days,
         exercises=MappingProxyType(exercises),
+        variants=_variants(root.table("variants")) if root.has("variants") else NO_VARIANTS,
     )
     invitation.finish()
     root.finish()
@@ -240,6 +246,20 @@ def _subjects(table: Table) -> Mapping[str, str]:
         if not _can_be_filled(subject):
             table.wrong(mail, f"{mail} has braces nobody fills", "Use only {number}, {title} and {length}")
     return MappingProxyType(subjects)
+
+
+def _variants(table: Table) -> Variants:
+    found: dict[str, dict[str, Mapping[str, str]]] = {"landing": {}, "subjects": {}}
+    for kind, variants in found.items():
+        for name, words in table.tables(kind).items() if table.has(kind) else ():
+            if not is_name(name):
+                words.wrong(
+                    "", f"{name!r} cannot be a variant", "Use small letters and digits; a is the challenge itself"
+                )
+            variants[name] = _subjects(words) if kind == "subjects" else {"headline": words.text("headline")}
+            words.finish()
+    table.finish()
+    return Variants(MappingProxyType(found["landing"]), MappingProxyType(found["subjects"]))
 
 
 def _can_be_filled(subject: str) -> bool:

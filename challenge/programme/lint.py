@@ -70,7 +70,8 @@ def _safety(challenge: Challenge) -> Iterator[Finding]:
 def _subjects(challenge: Challenge) -> Iterator[Finding]:
     private = {word.lower() for word in challenge.private_words}
     for mail in challenge.subjects:
-        subjects = {challenge.subject(mail, day.number) for day in challenge.days}
+        variants = ["", *challenge.variants.subjects]
+        subjects = {challenge.subject(mail, day.number, variant=name) for day in challenge.days for name in variants}
         for said in sorted(private & {word.lower() for subject in subjects for word in words(subject)}):
             yield _error(f"subjects.{mail}", f"says {said!r}", "Others see a subject line: leave a person's health out")
 

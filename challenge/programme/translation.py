@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from challenge.programme.definition import Challenge, Consent, Day, Exercise, Goal, Move, Position
+from challenge.programme.variants import NO_VARIANTS
 
 Say = Callable[[str], str]
 
@@ -33,6 +34,7 @@ def translated(challenge: Challenge, say: Say) -> Challenge:
         plain_subjects=MappingProxyType({mail: say(words) for mail, words in challenge.plain_subjects.items()}),
         days=tuple(_day(day, exercises, say) for day in challenge.days),
         exercises=MappingProxyType(exercises),
+        variants=NO_VARIANTS,  # a test is made in one language
     )
 
 

@@ -46,6 +46,7 @@ class Content:
     has_name: bool = False
     tracking: bool = True
     locale: str = "en"
+    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,9 @@ class Templates:
             "postal_address": self.postal_address,
             "base_url": self.base_url,
             "picture_url": lambda picture: f"{self.base_url}/pictures/{challenge.edition}/{picture.file}",
-            "subject_line": lambda: challenge.subject(content.mail, number, plain=self.plain_subjects),
+            "subject_line": lambda: challenge.subject(
+                content.mail, number, plain=self.plain_subjects, variant=content.variant
+            ),
             "link": {link.name: _mark(link.name) for link in Link},
             "confirm_url": _mark("confirm"),
             "unsubscribe_url": _mark("unsubscribe"),

@@ -16,7 +16,7 @@ from challenge.web import service
 from challenge.web.joining import HONEYPOT, join, shown
 from challenge.web.page import labelled, zone_options
 from challenge.web.speaking import challenge, language, say
-from challenge.web.track import looked_at_landing
+from challenge.web.track import landing_variant, looked_at_landing
 
 room = Blueprint("public", __name__)
 _KEPT = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "form_variant")
@@ -85,9 +85,11 @@ def picture(edition: str, file: str) -> Response:
 
 def _form(fields: dict[str, Any], error: BadInput | None) -> str:
     kept = {name: (fields.get(name) or request.args.get(name, ""))[:100] for name in _KEPT}
+    kept["form_variant"] = kept["form_variant"] or landing_variant()
     kept["referrer"] = (fields.get("referrer") or request.referrer or "")[:500]
     return render_template(
         "landing.html",
+        headline=challenge().variants.headline(kept["form_variant"], challenge().headline),
         fields=fields,
         error=error,
         kept={name: value for name, value in kept.items() if value},

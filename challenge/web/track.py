@@ -22,6 +22,7 @@ from challenge.tracking.classify import UNSUBSCRIBE, Evidence, observe
 from challenge.tracking.record import find, record
 from challenge.tracking.visits import count_visit, visitor_of
 from challenge.web import service
+from challenge.web.speaking import challenge
 
 room = Blueprint("track", __name__)
 _GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -69,13 +70,24 @@ def looked_at_landing() -> None:
     words = origin({"referrer": request.referrer or "", **request.args.to_dict()})
     if words["referrer"] == (urlsplit(found.settings.public_url).hostname or "").removeprefix("www."):
         return  # from one page of ours to the other
+    words["form_variant"] = words["form_variant"] or landing_variant()
     words |= {"challenge": found.challenge.slug, "edition": found.challenge.edition}
-    visitor = visitor_of(request.remote_addr or "", request.headers.get("User-Agent", ""), found.day_keys.at(real))
     try:
         with found.database.write() as session:
-            count_visit(session, evidence, visitor, words, found.clock.now().date(), real.date())
+            count_visit(session, evidence, _visitor(), words, found.clock.now().date(), real.date())
     except SQLAlchemyError:
         log.exception("A visit was not counted.", extra={"action": "visit_lost"})
+
+
+def landing_variant() -> str:
+    """The version of the page that this visitor gets, the same all day; empty while there is nothing to test, and for
+    whoever reads another language than the test's."""
+    return challenge().variants.for_landing(_visitor()) if challenge().variants.landing else ""
+
+
+def _visitor() -> str:
+    agent, key = request.headers.get("User-Agent", ""), service().day_keys.at(real_now())
+    return visitor_of(request.remote_addr or "", agent, key)
 
 
 def looked_at_unsubscribe(delivery_id: int) -> None:
