@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import unicodedata
 from base64 import b64decode
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -196,6 +197,8 @@ class Settings(BaseModel):
         address = parseaddr(value)[1]
         if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", address) or not value.isprintable():
             raise ValueError("is not an address like Dr. Ada <ada@example.org>")
+        if any(unicodedata.category(letter) in ("So", "Sk", "Cn") for letter in value):
+            raise ValueError("has a picture in the sender's name, which Gmail takes for a trick")
         return value
 
     @field_validator("webhook_ses_topics")

@@ -20,7 +20,7 @@ from challenge.programme.definition import Challenge
 from challenge.rendering.dkim import Signed, relaxed_body, signer_of
 from challenge.rendering.links import Address, Links
 from challenge.rendering.quoted import Holed, cut, joined
-from challenge.rendering.templates import Content, Prepared, Templates, encoded
+from challenge.rendering.templates import Content, Prepared, Templates, encoded, whole
 from challenge.settings import Settings, Subjects
 from challenge.tokens import Tokens
 
@@ -200,16 +200,19 @@ def _wire_address(email: str) -> str:
     """The address with its domain in A-labels (RFC 5891); a local part that needs SMTPUTF8 stays as it is."""
     local, _, domain = email.rpartition("@")
     try:
+        local.encode()
         return f"{local}@{domain if domain.isascii() else domain.encode('idna').decode()}"
     except UnicodeError:
-        raise UnsafeMessage("The address has a domain that cannot be written in a mail.") from None
+        raise UnsafeMessage("The address cannot be written in a mail.") from None
 
 
 def _header_text(text: str) -> str:
+    text = whole(text)
     return text if text.isascii() and len(text) < 60 else Header(text, "utf-8", maxlinelen=70).encode(linesep="\r\n")
 
 
 def _display_name(name: str) -> str:
+    name = whole(name)
     if not name.isascii():
         return Header(name, "utf-8").encode(linesep="\r\n")
     return '"' + name.replace("\\", "").replace('"', "") + '"' if any(c in '.,;:<>@()[]"' for c in name) else name

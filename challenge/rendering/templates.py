@@ -116,14 +116,14 @@ class Templates:
         plain, rich = self._environment(language, is_html=False), self._environment(language, is_html=True)
         folder = content.mail
         subject = " ".join(plain.get_template(f"{folder}/subject.txt").render(values).split())
-        text = plain.get_template(f"{folder}/body.txt").render(values | {"name": _mark(_NAME_TEXT)})
+        text = whole(plain.get_template(f"{folder}/body.txt").render(values | {"name": _mark(_NAME_TEXT)}))
         page = rich.get_template(f"{folder}/body.html").render(
             values | {"name": Markup(f'<span dir="auto">{_mark(_NAME_HTML)}</span>'), "subject": subject}
         )
         return (
             subject,
             _GAP.sub("\n\n", text).strip() + "\n",
-            _INDENT.sub("\n", self._inliner.inline(page)).strip() + "\n",
+            _INDENT.sub("\n", self._inliner.inline(whole(page))).strip() + "\n",
         )
 
     def _values(self, content: Content, language: Language) -> dict[str, object]:
@@ -157,6 +157,11 @@ class Templates:
             "open_url": _mark("open"),
             "by_mail": _mark("bymail") if self.takes_mail else "",
         }
+
+
+def whole(text: str) -> str:
+    """The text with a question mark for each half of a letter: half a surrogate pair cannot be encoded."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def encoded(
