@@ -321,7 +321,7 @@ def test_it_lets_nobody_into_the_dashboard_without_a_login(site: Site) -> None:
     assert site.client.post("/dashboard/login", data=wrong).status_code == 401
     right = wrong | {"password": "long enough", "next": "//evil.example"}
     assert site.client.post("/dashboard/login", data=right).headers["Location"] == "/dashboard/"
-    assert b"Signed up" in site.client.get("/dashboard/").data
+    assert b"needs you" in site.client.get("/dashboard/").data
     add_user(site.database, "mara", "another one", replace=True)
     assert site.client.get("/dashboard/").status_code == 302
 
