@@ -13,11 +13,43 @@ from challenge.conversions import KeyUsedTwice, Outcome, is_signed, read, record
 from challenge.errors import BadInput
 from challenge.web import service
 from challenge.web.api import refused
+from challenge.web.openapi import described
 
 room = Blueprint("conversions", __name__)
 
 
+_WORD = {"type": ["string", "null"]}
+_BODY: dict[str, Any] = {
+    "type": "object",
+    "description": "Who joined: `ref` from the join link, or `email`. `key` may come as the header Idempotency-Key.",
+    "properties": {
+        "key": {"type": "string", "examples": ["order-1001"]},
+        "ref": _WORD,
+        "email": _WORD,
+        "amount": {"type": ["number", "string", "null"]},
+        "currency": _WORD | {"examples": ["USD"]},
+        "joined_at": _WORD,
+    },
+}
+_OUTCOME = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
+
+
 @room.post("/api/v1/conversions")
+@described(
+    "Tells who joined the programme",
+    answers={
+        200: ("Known already.", {"application/json": _OUTCOME}),
+        201: ("Written down.", {"application/json": _OUTCOME}),
+    },
+    body=_BODY,
+    scope=Scope.conversions,
+    errors={
+        400: "Not a JSON object.",
+        409: "The key was used for another one.",
+        413: "More than 256 KB.",
+        422: "A field cannot be accepted.",
+    },
+)
 def told() -> Any:
     """201 written down, 200 known already, 409 the key was used for another one, 422 what to change, 401 who are you."""
     found = service()
