@@ -5,6 +5,7 @@ Every question goes through an index and touches what is open or of the last day
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -25,6 +26,7 @@ DAYS_AHEAD = 7
 COMPLAINTS_TOO_MANY = 0.001
 _DAY = timedelta(days=1)
 _FEW = 5
+_KEPT_SECONDS, _LONG_SECONDS = 60.0, 0.05
 _OPEN = text("delivery.state = 'scheduled'")  # the words of the partial index
 
 
@@ -74,6 +76,9 @@ class Morning:
         return (self.complaints.rate or 0.0) >= COMPLAINTS_TOO_MANY and self.complaints.count > 1
 
 
+_kept: dict[tuple[str, str, datetime], tuple[float, tuple[Ahead, ...]]] = {}
+
+
 def morning(session: Session, challenge: Challenge, settings: Settings, now: datetime) -> Morning:
     """Today as of `now` (challenge time)."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -88,8 +93,22 @@ def morning(session: Session, challenge: Challenge, settings: Settings, now: dat
         is_blocked=needs_review(challenge, settings),
         failing=_failing(session, now - _DAY),
         complaints=_complaints(session, now - DAYS_AHEAD * _DAY),
-        ahead=forecast(session, challenge, now),
+        ahead=_kept_forecast(session, challenge, now),
     )
+
+
+def _kept_forecast(session: Session, challenge: Challenge, now: datetime) -> tuple[Ahead, ...]:
+    """The forecast; one that takes long (many thousands of planned mails) is kept for a minute, within its hour."""
+    place = (str(session.get_bind().engine.url), challenge.edition, now.replace(minute=0, second=0, microsecond=0))
+    began = time.monotonic()
+    known = _kept.get(place)
+    if known is not None and began - known[0] < _KEPT_SECONDS:
+        return known[1]
+    found = forecast(session, challenge, now)
+    if time.monotonic() - began > _LONG_SECONDS:
+        _kept.clear()
+        _kept[place] = (began, found)
+    return found
 
 
 def forecast(session: Session, challenge: Challenge, now: datetime) -> tuple[Ahead, ...]:
