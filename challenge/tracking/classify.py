@@ -167,12 +167,16 @@ def _among_others(event: Sighting, others: Iterable[Sighting]) -> str:
     source = event.evidence.source
     if not source:
         return ""
-    near = [other for other in others if other.evidence.source == source and abs(other.at - event.at) <= BURST]
+    near = [
+        other
+        for other in others
+        if other.link != OPEN and other.evidence.source == source and abs(other.at - event.at) <= BURST
+    ]
     if event.link != DONE and any(other.evidence.method == "HEAD" and other.at <= event.at for other in near):
         return "a HEAD request just before"
     for start in {event.at, *(other.at for other in near if other.at <= event.at)}:
         links = {other.link for other in near if start <= other.at <= start + BURST} | {event.link}
-        links -= {OPEN, DONE}
+        links -= {OPEN, DONE}  # a picture that is loaded says nothing about the links
         if len(links) >= BURST_LINKS or (UNSUBSCRIBE in links and len(links) > 1):
             return "several links of one mail within ten seconds"
     return ""

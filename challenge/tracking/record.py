@@ -58,7 +58,7 @@ def record(
     )
     event.recorded_at = seen_at or event.recorded_at
     session.flush()
-    _judge_around(session, row, event.recorded_at)
+    _judge_around(session, row, event)
     return to
 
 
@@ -78,7 +78,7 @@ def record_press(session: Session, enrollment_id: int, day: int, evidence: Evide
     session.add(event)
     session.flush()
     if row is not None:
-        _judge_around(session, row, event.recorded_at)
+        _judge_around(session, row, event)
     else:
         _judge([event], None)
 
@@ -110,21 +110,28 @@ def _judge_deliveries(session: Session, ids: list[int]) -> int:
     return sum(_judge(found, rows.get(id)) for id, found in events.items())
 
 
-def _judge_around(session: Session, row: Delivery, at: datetime) -> None:
-    """Judges what came in near `at` for one mail: late evidence changes earlier verdicts, in this transaction."""
+def _judge_around(session: Session, row: Delivery, new: Event) -> None:
+    """Judges what came in near a new event of one mail: late evidence changes earlier verdicts, in this transaction.
+    An open changes no other verdict, so it is judged alone, however often a picture is loaded."""
+    at, is_open = new.recorded_at, new.kind is EventKind.opened
     near = col(Event.recorded_at).between(at - 2 * BURST, at + 2 * BURST)
-    query = select(Event).where(Event.delivery_id == row.id, col(Event.kind).in_(_JUDGED), near)
-    _judge([event for event in session.exec(query) if event.detail.get("method")], row, at)
+    kinds = [kind for kind in _JUDGED if not (is_open and kind is EventKind.opened)]
+    query = select(Event).where(Event.delivery_id == row.id, col(Event.kind).in_(kinds), near)
+    found = [event for event in session.exec(query) if event.detail.get("method")]
+    _judge([new], row, others=found) if is_open else _judge(found, row, at)
 
 
-def _judge(events: Sequence[Event], row: Delivery | None, at: datetime | None = None) -> int:
+def _judge(
+    events: Sequence[Event], row: Delivery | None, at: datetime | None = None, others: Sequence[Event] = ()
+) -> int:
     """Verdicts for all events of one mail, or for those a request at `at` can have changed; returns how many changed."""
     sightings = [_sighting(event) for event in events]
+    known = (*sightings, *map(_sighting, others))
     changed = 0
     for event, sighting in zip(events, sightings, strict=True):
         if at is not None and abs(sighting.at - at) > BURST:
             continue
-        verdict = classify(sighting, Context(_after_delivery(event, row), tuple(sightings)))
+        verdict = classify(sighting, Context(_after_delivery(event, row), known))
         reasons = ", ".join(verdict.reasons)
         changed += event.who != verdict.who
         if (event.who, event.reasons, event.rules) != (verdict.who, reasons, verdict.rules):
