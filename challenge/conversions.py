@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,9 @@ def is_signed(body: bytes, header: str, secret: str, real: datetime) -> bool:
     """Whether `t=SECONDS,v1=HEX` is the HMAC-SHA256 of `SECONDS.BODY` under the secret, not older than five minutes."""
     parts = dict(part.strip().partition("=")[::2] for part in header.split(","))
     at = parts.get("t", "")
-    if not secret or not at.isdigit() or len(at) > 12 or abs(real.timestamp() - int(at)) > SIGNATURE_LASTS_SECONDS:
+    if not secret or not (at.isascii() and at.isdigit()) or len(at) > 12:
+        return False
+    if abs(real.timestamp() - int(at)) > SIGNATURE_LASTS_SECONDS:
         return False
     wanted = hmac.new(secret.encode(), at.encode() + b"." + body, hashlib.sha256).hexdigest()
     return hmac.compare_digest(wanted.encode(), parts.get("v1", "").encode())
@@ -198,7 +200,7 @@ def _amount(value: object, currency: str) -> int:
         raise BadInput("currency", "currency must be a code of ISO 4217, like USD, together with an amount.")
     try:
         units = Decimal(str(value).strip()) * 10 ** get_currency_precision(currency)
-    except InvalidOperation:
+    except ArithmeticError:  # no number, or one beyond every exponent
         units = Decimal("NaN")
     if isinstance(value, bool) or not units.is_finite() or units != units.to_integral_value():
         raise BadInput("amount", f"amount must be a number of {currency}, like 49.00.")

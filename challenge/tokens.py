@@ -67,7 +67,10 @@ class Tokens:
         return _text_tag(self._keys[0], text)
 
     def is_tag(self, text: str, tag: str) -> bool:
-        return any(hmac.compare_digest(_text_tag(key, text).encode(), tag.lower().encode()) for key in self._keys)
+        return any(
+            hmac.compare_digest(_text_tag(key, text).encode(), tag.lower().encode("utf-8", "replace"))
+            for key in self._keys
+        )
 
     def _verified(self, token: str) -> bytes:
         try:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from flask import Flask, Response, current_app, jsonify, render_template, request
+from flask import Flask, Response, abort, current_app, jsonify, render_template, request
+from flask.json.provider import DefaultJSONProvider
 from flask_limiter import Limiter
 from flask_wtf import CSRFProtect
 from werkzeug.exceptions import HTTPException
@@ -49,6 +50,16 @@ class Service:
         return self.composer.tokens
 
 
+class _Json(DefaultJSONProvider):
+    """A body nested deeper than Python descends is no JSON: an answer of 400, not a failure of ours."""
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        try:
+            return super().loads(s, **kwargs)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+
 def service() -> Service:
     """The service of the running app."""
     return cast(Service, current_app.extensions["challenge"])
@@ -79,6 +90,7 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
         set_up(session, settings)
         key = installation_key(session)
     app = Flask(__name__)
+    app.json = _Json(app)
     app.config.update(
         SECRET_KEY=settings.keys[0],
         SECRET_KEY_FALLBACKS=list(settings.keys[1:]),
@@ -126,6 +138,7 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
     if settings.uses_inbox and not settings.is_production:
         _add_inbox(app, settings.data_dir)
     _answer_errors(app)
+    app.before_request(_refuse_nul)
     app.after_request(_headers)
     app.context_processor(_words)
     speaking.install(app)
@@ -164,6 +177,12 @@ def _words() -> dict[str, Any]:
     from challenge.web import speaking
 
     return {"challenge": speaking.challenge(), "settings": service().settings}
+
+
+def _refuse_nul() -> None:
+    """No browser sends one in an address, and PostgreSQL takes none in a text."""
+    if "\0" in request.path or b"%00" in request.query_string or b"\0" in request.query_string:
+        abort(400)
 
 
 def _headers(response: Response) -> Response:

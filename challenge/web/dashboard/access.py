@@ -58,7 +58,7 @@ def end_sessions_of(number: int) -> Any:
 def remove_user(number: int) -> Any:
     with service().database.read() as rows:
         user = rows.get(User, number) or abort(404)
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template(
             "dashboard/confirm.html",
             heading=f"Remove {user.name}?",
@@ -86,7 +86,7 @@ def add_token() -> Any:
 @room.route("/access/tokens/<name>/remove", methods=["GET", "POST"])
 @needs(May.manage_access)
 def remove_token(name: str) -> Any:
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template(
             "dashboard/confirm.html",
             heading=f"End the token {name}?",

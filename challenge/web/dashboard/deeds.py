@@ -54,7 +54,7 @@ _DEEDS = {
 def change_person(number: int, deed: str) -> Any:
     """Asks, then does it."""
     asked, there = _DEEDS[deed], url_for("dashboard.person", number=number)
-    if request.method == "GET":
+    if request.method != "POST":
         return _ask(number, asked.heading, asked.words, asked.button, danger=asked.danger, asks_why=asked.asks_why)
     flash(_do(number, lambda desk: asked.do(desk, number)))
     return redirect(url_for("dashboard.people") if deed == "erase" else there, 303)
@@ -64,7 +64,7 @@ def change_person(number: int, deed: str) -> Any:
 @needs(May.change_people)
 def export_person(number: int) -> Any:
     """All that is kept, as a file for the person who asked for it."""
-    if request.method == "GET":
+    if request.method != "POST":
         words = "A file with all that is kept about them. Send it to nobody but them."
         return _ask(number, "Export the data of {name}?", words, "Make the file")
     data = _do(number, lambda desk: desk.export(number))
@@ -83,7 +83,7 @@ def send_again(number: int, delivery: int) -> Any:
         row = rows.get(Delivery, delivery)
     if row is None or row.enrollment_id != number:
         abort(404)
-    if request.method == "GET":
+    if request.method != "POST":
         words = (
             "It is a mail of its own beside the daily ones, with today's words. The daily mails go on as they would."
         )
@@ -99,12 +99,12 @@ def decide_uncertain(delivery: int, choice: str) -> Any:
     with service().database.read() as rows:
         row = rows.get(Delivery, delivery) or abort(404)
     number = row.enrollment_id
-    if request.method == "GET" and choice == "hold":
+    if request.method != "POST" and choice == "hold":
         words = (
             "If it arrived, they have it once. If it did not, they miss this one mail. The next ones come as planned."
         )
         return _ask(number, f"Leave {row.key} to {{name}} as it is?", words, "Leave it")
-    if request.method == "GET":
+    if request.method != "POST":
         words = "The same bytes with the same Message-ID go out once more. In the worst case they have it twice."
         return _ask(number, f"Send {row.key} to {{name}} once more?", words, "Send once more")
     flash(_do(number, lambda desk: desk.hold(delivery) if choice == "hold" else desk.send_once_more(delivery)))

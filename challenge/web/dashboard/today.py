@@ -61,7 +61,7 @@ def sending(what: str) -> Any:
     """Stops all mails, or lets them leave again."""
     with service().database.read() as rows:
         stopped = is_stopped(rows)
-    if request.method == "GET":
+    if request.method != "POST":
         return _ask_sending(what, stopped)
     with service().database.write() as rows:
         if what == "stop":
