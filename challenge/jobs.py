@@ -81,7 +81,10 @@ def drain_due() -> dict[str, int]:
     )
     done = process.loop.run_until_complete(work)
     if done.counts or done.stopped:
-        log.info("Drained.", extra={"action": "drained", "counts": done.counts, "stopped": done.stopped})
+        counts = {str(kind): count for kind, count in done.counts.items()}
+        log.info(
+            "Drained.", extra={"action": "drained", **counts} | ({"stopped": done.stopped} if done.stopped else {})
+        )
     return done.counts
 
 

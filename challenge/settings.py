@@ -81,7 +81,8 @@ class Settings(BaseModel):
     )
     base_url: str = _about("", "what links in mails start with; default: `http://HOST:PORT`")
     secret_key: str = _about(
-        "", "signs links and sessions; several, comma-separated: the first signs, all verify; default: made and kept"
+        "",
+        "signs links and sessions; several, comma-separated: the first signs, all verify; default in development: made and kept",
     )
     host: str = _about("127.0.0.1", "the address the web server listens on")
     port: int = _about(8000, "the port the web server listens on", ge=0, le=65535)
@@ -276,7 +277,7 @@ def read_settings(
     except ValidationError as error:
         first = error.errors()[0]
         name, said = str(first["loc"][0]), str(first["msg"]).removeprefix("Value error, ")
-        raise SettingsError(variable(name), f"{said}. {Settings.model_fields[name].description}.") from None
+        raise SettingsError(variable(name), f"{said}. Meaning: {Settings.model_fields[name].description}.") from None
     return _with_key(_checked_for_production(settings, values))
 
 
@@ -312,10 +313,12 @@ def _refuse_misspelt(environ: Mapping[str, str], file: Mapping[str, object]) -> 
 def _checked_for_production(settings: Settings, given: Mapping[str, object]) -> Settings:
     if not settings.is_production:
         return settings
-    for name in _REQUIRED_IN_PRODUCTION:
-        if name not in given:
-            meaning = Settings.model_fields[name].description
-            raise SettingsError(variable(name), f"is required in production: {meaning}.")
+    if missing := [name for name in _REQUIRED_IN_PRODUCTION if name not in given]:
+        first, *others = missing
+        too = f" Missing too: {', '.join(variable(name) for name in others)}." if others else ""
+        raise SettingsError(
+            variable(first), f"is required in production. Meaning: {Settings.model_fields[first].description}.{too}"
+        )
     if not settings.base_url.startswith("https://"):
         raise SettingsError("CHALLENGE_BASE_URL", "must start with https:// in production.")
     if settings.is_warped:

@@ -26,7 +26,7 @@ def user() -> None:
 )
 @click.option("--replace", is_flag=True, help="Change password or role of a user who exists; ends their sessions.")
 def user_add(name: str, role: str | None, replace: bool) -> None:
-    """Adds a user; the password is read from standard input (typed or piped)."""
+    """Adds a user. The password is read from standard input (typed or piped)."""
     from challenge.access.users import add_user
 
     _, _, database = opened()
@@ -67,7 +67,7 @@ def user_remove(name: str) -> None:
 
 @cli.group()
 def token() -> None:
-    """Tokens for programs that read the numbers or tell who joined."""
+    """Tokens for programs that read numbers or tell who joined."""
 
 
 @token.command("add")

@@ -24,7 +24,9 @@ _MAILS = 3_000
 @click.option("--database", default="", help="An empty PostgreSQL database to measure; default: a temporary SQLite.")
 @as_json
 def bench(relay: str, mails: int | None, to: str, people: int, database: str, as_json: bool) -> None:
-    """What this machine and this relay can take: composing, commits, sending; how long a morning lasts.
+    """Measures what this machine and a relay can take.
+
+    Composing, commits, sending; how long a morning lasts.
 
     It never touches the installation's own database, and sends to no relay that is not named here. Mails to a relay
     on another machine are real mails: --mails and --to must say how many, and to whom. Exit code 1 when not every

@@ -19,7 +19,7 @@ from challenge.settings import read_settings
 @click.option("--language", default="", help="A language that has catalogues, such as de.")
 @click.option("--html", is_flag=True, help="Print the HTML part.")
 def preview(mail: str, day: int, position: str, name: str, language: str, html: bool) -> None:
-    """Prints a mail as a person would get it: confirm, welcome, day, nudge, rest, finish, invitation, comeback."""
+    """Prints a mail as a person would get it. MAIL: confirm, welcome, day, nudge, rest, finish, invitation, comeback."""
     from challenge.rendering.links import Address
     from challenge.rendering.message import Composer
     from challenge.rendering.templates import FOLDERS, Content
@@ -47,7 +47,7 @@ def preview(mail: str, day: int, position: str, name: str, language: str, html: 
 @click.option("--write", "locale", metavar="LOCALE", help="Make or renew this language's catalogues first, such as de.")
 @as_json
 def words(locale: str | None, as_json: bool) -> None:
-    """Checks the catalogues: is every sentence of pages, mails and challenge translated? Exit code 1 at a gap."""
+    """Checks that every sentence is translated. Pages, mails and the challenge itself. Exit code 1 at a gap."""
     from babel import Locale, UnknownLocaleError
 
     from challenge.catalogues import gaps, update
@@ -73,7 +73,9 @@ def words(locale: str | None, as_json: bool) -> None:
 @cli.command()
 @as_json
 def lint(as_json: bool) -> None:
-    """Reads the words and every mail again: reading grade, safety, tired muscles; targets, contrast, mail programs.
+    """Reads the words and every mail again.
+
+    Reading grade, safety, tired muscles; targets, contrast, mail programs.
 
     Exit code 1 at an error."""
     from challenge.programme.lint import lint as lint_words

@@ -20,7 +20,9 @@ _MARKS = {"ok": "ok     ", "not checked": "  ?    ", "warning": "WARNING", "prob
 )
 @as_json
 def doctor(own: tuple[str, ...], seconds: float, as_json: bool) -> None:
-    """Looks at DNS, relay, mails, database, Redis, clock and disk, and at what Gmail, Yahoo and Microsoft ask.
+    """Tells whether this installation is fit to send.
+
+    Looks at DNS, relay, mails, database, Redis, clock and disk, and at what Gmail, Yahoo and Microsoft ask.
 
     Nothing is sent and nothing is changed. Exit code 1 when there is a problem.
     """

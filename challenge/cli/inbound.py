@@ -50,7 +50,7 @@ def parse_(files: tuple[Path, ...], as_json: bool) -> None:
     help="The envelope's recipient, where the mail server tells it. Repeatable.",
 )
 def receive(recipients: tuple[str, ...]) -> None:
-    """Takes one mail from standard input: for the pipe of any mail server, or a mailbox fetcher.
+    """Takes one mail from standard input. For the pipe of any mail server, or a mailbox fetcher.
 
     Only a report with a mark of ours changes anything; a forged one is written down. A mail to the List-Unsubscribe address
     unsubscribes, one to done+… marks the day done, never from a machine. Exit codes are those of sysexits.h: 0 taken; 67 a

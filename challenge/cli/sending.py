@@ -20,7 +20,7 @@ def dkim() -> None:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--selector", default=None, help="Default: the month, such as 202611; with r and e before it.")
 def dkim_new(folder: Path, selector: str | None) -> None:
-    """Makes an RSA-2048 and an Ed25519 key in FOLDER and prints the DNS records and the settings.
+    """Makes keys in FOLDER: RSA-2048 and Ed25519. Prints the DNS records and the settings.
 
     To change keys without a gap: publish the new records, wait a day, switch the settings, and take the old records
     away a week later.

@@ -16,50 +16,55 @@ from challenge.clock import set_up
 from challenge.db import Database
 from challenge.settings import masked, read_settings
 
+_FLAGS = {
+    "data_dir": (Path, "where everything is kept"),
+    "host": (str, "web address"),
+    "port": (int, "web port"),
+    "workers": (int, "worker processes"),
+    "inbox_smtp_port": (int, "port of the built-in inbox's SMTP server"),
+}
 
-def flags(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--host, --port, --workers, --inbox-smtp-port and --data-dir, laid over the environment."""
-    for flag, kind, words in (
-        ("--inbox-smtp-port", int, "port of the built-in inbox's SMTP server"),
-        ("--workers", int, "worker processes"),
-        ("--port", int, "web port"),
-        ("--host", str, "web address"),
-        ("--data-dir", Path, "where everything is kept"),
-    ):
-        function = click.option(flag, type=kind, default=None, help=words)(function)
 
-    @wraps(function)
-    def call(**given: Any) -> Any:
-        names = ("host", "port", "workers", "inbox_smtp_port", "data_dir")
-        for name in names:
-            if (value := given.pop(name)) is not None:
-                os.environ[f"CHALLENGE_{name.upper()}"] = str(value)
-        return function(**given)
+def flags(*names: str) -> Callable[..., Any]:
+    """Flags that are laid over the environment; each command takes those that change something there."""
 
-    return call
+    def lay(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def call(**given: Any) -> Any:
+            for name in names:
+                if (value := given.pop(name)) is not None:
+                    os.environ[f"CHALLENGE_{name.upper()}"] = str(value)
+            return function(**given)
+
+        for name in reversed(names):
+            kind, words = _FLAGS[name]
+            call = click.option(f"--{name.replace('_', '-')}", name, type=kind, default=None, help=words)(call)
+        return call
+
+    return lay
 
 
 @cli.command()
-@flags
+@flags(*_FLAGS)
 def up() -> None:
-    """Starts everything on this machine: database, Valkey, inbox (in development), web, workers."""
+    """Starts everything on this machine. Database, Valkey, inbox (in development), web, workers."""
     from challenge.running import up as run
 
     sys.exit(run(read_settings(), click.echo))
 
 
 @cli.command()
-@flags
+@flags(*_FLAGS)
 @click.option("--people", type=click.IntRange(1, 5000), default=210, show_default=True, help="synthetic participants")
 def demo(people: int) -> None:
-    """Starts everything with synthetic participants and days of ten seconds. Nothing leaves this machine."""
+    """Starts everything with synthetic people and fast days. Nothing leaves this machine."""
     from challenge.running import demo as run
 
     sys.exit(run(click.echo, people))
 
 
 @cli.command()
-@flags
+@flags("data_dir", "host", "port")
 def web() -> None:
     """Starts the web side alone, for many machines. Needs CHALLENGE_REDIS_URL."""
     from challenge.web.serve import serve
@@ -68,9 +73,9 @@ def web() -> None:
 
 
 @cli.command()
-@flags
+@flags("data_dir", "workers")
 def worker() -> None:
-    """Starts RQ workers and the dispatch tick alone, for many machines. Needs CHALLENGE_REDIS_URL, CHALLENGE_SMTP_URL."""
+    """Starts the workers and the dispatch tick alone. For many machines. Needs CHALLENGE_REDIS_URL, CHALLENGE_SMTP_URL."""
     from challenge.running import work
 
     sys.exit(work(read_settings()))
@@ -90,7 +95,7 @@ def migrate() -> None:
 @cli.command()
 @as_json
 def settings(as_json: bool) -> None:
-    """Prints every setting, its value here (secrets hidden) and what it means."""
+    """Prints every setting, its value here and its meaning. Secrets are hidden."""
     rows = masked(read_settings())
     if as_json:
         print_json([{"variable": name, "value": value, "meaning": meaning} for name, value, meaning in rows])

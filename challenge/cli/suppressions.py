@@ -16,7 +16,7 @@ from challenge.errors import UsageError
 
 @cli.group()
 def suppressions() -> None:
-    """Addresses that must not be mailed, kept as hashes: dead ones, complaints, and those added by hand."""
+    """Addresses that must not be mailed, kept as hashes. Dead ones, complaints, and those added by hand."""
 
 
 @suppressions.command("list")
@@ -69,7 +69,7 @@ def export() -> None:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @as_json
 def import_(file: Path, as_json: bool) -> None:
-    """Adds the addresses of a CSV file (columns email, reason), or an export of this installation."""
+    """Adds the addresses of a CSV file. Columns email, reason; or an export of this installation."""
     _, _, database = opened()
     taken = steps.import_list(database, file, COMMAND_LINE, Clock(database).now())
     if as_json:

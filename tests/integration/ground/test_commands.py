@@ -50,6 +50,23 @@ def test_it_says_what_to_change_and_exits_2(
     assert "Traceback" not in done.stderr + done.stdout
 
 
+def test_it_shows_whole_sentences_in_every_list_of_commands(tmp_path: Path) -> None:
+    for words in ((), ("dkim",), ("inbound",), ("suppressions",), ("token",), ("user",)):
+        listed = run(tmp_path, *words, "--help", COLUMNS="80").stdout
+        assert "Commands:" in listed
+        assert "..." not in listed.replace("[ARGS]...", ""), listed
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [("web", "--workers"), ("web", "--inbox-smtp-port"), ("worker", "--port"), ("worker", "--host")],
+)
+def test_it_refuses_a_flag_that_would_change_nothing(tmp_path: Path, command: str, flag: str) -> None:
+    done = run(tmp_path, command, flag, "1")
+    assert done.returncode == 2
+    assert "No such option" in done.stderr
+
+
 def test_it_names_a_port_in_use(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = run(tmp_path, "up", CHALLENGE_PORT=str(taken.getsockname()[1]))

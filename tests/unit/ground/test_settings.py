@@ -39,6 +39,12 @@ def test_it_names_what_production_lacks(missing: str) -> None:
         read_settings(environ, None)
 
 
+def test_it_names_all_that_production_lacks_at_once() -> None:
+    with pytest.raises(SettingsError) as error:
+        read_settings({"CHALLENGE_ENV": "production"}, None)
+    assert [name for name in PRODUCTION if name not in str(error.value)] == ["CHALLENGE_ENV"]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
