@@ -92,11 +92,15 @@ class Database:
             raise UsageError(f"The database {where} is in use. Make an empty one for this.")
 
     def clear(self) -> None:
-        """Drops every table: for a database that `require_empty` found empty."""
+        """Drops every table and function: for a database that `require_empty` found empty."""
         with self._writer.begin() as connection:
             found = MetaData()
             found.reflect(connection)
             found.drop_all(connection)
+            if not self.is_sqlite:
+                own = "SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = current_schema()::regnamespace"
+                for name in connection.execute(text(own)).scalars().all():
+                    connection.execute(text(f"DROP FUNCTION {name}"))
 
     def _reachable(self) -> None:
         try:

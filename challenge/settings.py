@@ -196,8 +196,13 @@ class Settings(BaseModel):
     @classmethod
     def _sender(cls, value: str) -> str:
         address = parseaddr(value)[1]
-        if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", address) or not value.isprintable():
-            raise ValueError("is not an address like Dr. Ada <ada@example.org>")
+        if (
+            not re.fullmatch(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[\w-]+(\.[\w-]+)+", address, re.ASCII)
+            or not value.isprintable()
+        ):
+            raise ValueError("is not an address like Dr. Ada <ada@example.org> (a domain of other letters: as xn--…)")
+        if len(value) > 320:
+            raise ValueError("has more than 320 characters")
         if any(unicodedata.category(letter) in ("So", "Sk", "Cn") for letter in value):
             raise ValueError("has a picture in the sender's name, which Gmail takes for a trick")
         return value

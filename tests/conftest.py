@@ -22,7 +22,7 @@ from challenge import catalogues
 from challenge.db import Database
 from challenge.programme.definition import Challenge, shipped
 
-MAY_SKIP = os.environ.get("CHALLENGE_TESTS_MAY_SKIP", "yes") != "no"
+MAY_SKIP = os.environ.get("TESTS_MAY_SKIP", "yes") != "no"
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:

@@ -185,7 +185,7 @@ def test_another_length_makes_blocks_anew(people: Town) -> None:
     settle(people.database)
     with people.database.read() as session:
         assert len(funnel(session, "ms-strength", 5, NOW).days) == 5
-    assert refresh(people.database, "ms-strength", 5, NOW) == 2
+    assert refresh(people.database, "ms-strength", 5, NOW, seconds=30) == 2
 
 
 def test_two_open_transactions_do_not_hide_each_other(people: Town) -> None:
