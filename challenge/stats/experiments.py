@@ -18,8 +18,11 @@ from challenge.stats.filter import EVERYBODY, NONE, Filter
 from challenge.stats.funnel import Crowd, Rate, rate_of
 from challenge.stats.inference import Comparison, compare
 from challenge.stats.keep import load
+from challenge.stats.visits import visits_by
 
 KINDS = ("variant", "form_variant")
+SIGNED_UP = "signed_up"
+USUAL = {"form_variant": SIGNED_UP, "variant": "done-1"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class Experiment:
 
 
 def goals(length: int) -> dict[str, tuple[str, str, str]]:
-    """Goal -> (the step's bits, of which people, the mail that gives the chance)."""
+    """Goal -> (the step's bits, of which people, the mail that gives the chance). For the landing page there is one
+    more, `signed_up`, of those who visited."""
     found = {"confirmed": ("confirmed", "people", "confirm")}
     for day in range(1, length + 1):
         found[f"opened-{day}"] = (f"opened_people:{day}", f"sent:{day}", str(day))
@@ -61,18 +65,53 @@ def experiment(
     session: Session, challenge: str, length: int, now: datetime, kind: str, goal: str, filter: Filter = EVERYBODY
 ) -> Experiment:
     """Raises BadInput for a kind or a goal there is not."""
-    known = goals(length)
     if kind not in KINDS:
         raise BadInput("kind", f"kind must be one of: {', '.join(KINDS)}.")
-    if goal not in known:
-        raise BadInput("goal", f"goal must be one of: {', '.join(known)}.")
+    known = goals(length)
+    if goal not in goals_of(kind, length):
+        raise BadInput("goal", f"goal must be one of: {', '.join(goals_of(kind, length))}.")
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for block, people in Crowd(load(session, challenge, length, now), filter, now):
         for word, there in block.words[kind].items():
-            if word != NONE:
+            if word != NONE and goal == SIGNED_UP:
+                counts[word][0] += (people & there).bit_count()
+            elif word != NONE:
                 _add(counts[word], block, people & there, known[goal], now)
-    words = sorted(word for word, count in counts.items() if count[0])
+    if goal == SIGNED_UP:
+        _visited(session, challenge, counts, filter)
+    words = sorted(word for word, count in counts.items() if count[0] or count[2])
     return Experiment(kind, goal, tuple(_arm(word, counts[word], counts[words[0]], words[0]) for word in words))
+
+
+def experiments(
+    session: Session, challenge: str, length: int, now: datetime, goal: str = "", filter: Filter = EVERYBODY
+) -> tuple[Experiment, ...]:
+    """The test of the landing page and that of the mails, those that have people; without a goal, and where a goal is
+    not theirs, each for its usual one. Raises BadInput."""
+    if goal and goal not in goals_of("form_variant", length):
+        raise BadInput("goal", f"goal must be one of: {', '.join(goals_of('form_variant', length))}.")
+    both = (
+        experiment(session, challenge, length, now, kind, goal if goal in goals_of(kind, length) else usual, filter)
+        for kind, usual in USUAL.items()
+    )
+    return tuple(one for one in both if one.arms)
+
+
+def goals_of(kind: str, length: int) -> tuple[str, ...]:
+    """What a test of this kind can be about, in the order of the way."""
+    return (*([SIGNED_UP] if kind == "form_variant" else []), *goals(length))
+
+
+def _visited(session: Session, challenge: str, counts: dict[str, list[int]], filter: Filter) -> None:
+    """Of how many visitors: nobody knows where a visitor cannot have the filter's word, and where more signed up than
+    visited, for then they came through a form on another site."""
+    seen = visits_by(session, challenge, "form_variant", filter) or {}
+    for word in [word for word in seen if word != NONE and word not in counts and seen[word].visitors]:
+        counts[word] = [0, 0, 0]
+    for word, count in counts.items():
+        visitors = seen[word].visitors if word in seen else 0
+        if visitors >= count[0]:
+            count[1:] = count[0], visitors
 
 
 def _add(count: list[int], block: Block, people: int, goal: tuple[str, str, str], now: datetime) -> None:

@@ -36,7 +36,8 @@ class Rate:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the way: `signed_up` (of the visitors, where they are known), `confirmed`, `day-1` … `day-N`, `finished`, `joined`.
+    """One step of the way: `signed_up` (of the visitors; without a rate where they are not known, or fewer than those who
+    signed up, for forms on other sites bring people without a visit), `confirmed`, `day-1` … `day-N`, `finished`, `joined`.
 
     `of` had the chance, `not_yet` did not have it yet; `lost`: reached the step before, had the chance and did not
     reach this one. `median_minutes`: half of those who got here needed no longer, from sign-up to the yes, from a day's
@@ -192,8 +193,10 @@ def _day(crowd: Crowd, day: int) -> DayNumbers:
 def _steps(crowd: Crowd, length: int, seen: Visits | None) -> Iterator[Step]:
     """Each step, the people it is about (`base`) and the mail that gives the chance."""
     signed_up = crowd.count()
-    of = signed_up if seen is None else max(seen.visitors, signed_up)
-    yield Step("signed_up", None, signed_up, of, 0, of - signed_up, *_parts(signed_up, of), None)
+    is_known = seen is not None and seen.visitors >= signed_up
+    of = seen.visitors if seen is not None and is_known else signed_up
+    rate = _parts(signed_up, of) if is_known else (None, None, None)
+    yield Step("signed_up", None, signed_up, of, 0, of - signed_up, *rate, None)
     way: list[tuple[str, int | None, str, str, str]] = [("confirmed", None, "confirmed", "people", "confirm")]
     way += [(f"day-{day}", day, f"done:{day}", "confirmed", str(day)) for day in range(1, length + 1)]
     way += [("finished", None, "finished", "confirmed", str(length)), ("joined", None, "joined", "confirmed", "finish")]

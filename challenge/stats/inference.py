@@ -48,6 +48,18 @@ class Comparison:
     needed: int | None
     more: int | None
 
+    @property
+    def is_told(self) -> bool:
+        """Whether both have had anybody."""
+        return bool(self.a_of and self.b_of)
+
+    @property
+    def verdict(self) -> str:
+        """What may be said of B, on whatever day: `better`, `worse` or `open`."""
+        if not self.is_decided:
+            return "open"
+        return "better" if self.always_low > 0 else "worse"
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -16,9 +16,10 @@ from typing import Any
 from sqlmodel import Session
 
 from challenge.programme.definition import Challenge
+from challenge.stats import experiments, groups
 from challenge.stats import funnel as way
-from challenge.stats import groups
 from challenge.stats.filter import DIMENSIONS, Filter, read
+from challenge.stats.inference import Comparison
 
 Cell = str | int | float | None
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -33,6 +34,7 @@ class Ask:
     now: datetime
     filter: Filter
     by: str = "source"
+    goal: str = ""
 
     @property
     def whose(self) -> tuple[Session, str, int, datetime]:
@@ -83,11 +85,12 @@ def _safe(cell: Cell) -> Cell:
 
 def ask_from(session: Session, challenge: Challenge, now: datetime, query: Mapping[str, str]) -> Ask:
     """The question in an address. Raises BadInput."""
-    return Ask(session, challenge, now, read(query), query.get("by", "").strip() or "source")
+    by, goal = query.get("by", "").strip() or "source", query.get("goal", "").strip()
+    return Ask(session, challenge, now, read(query), by, goal)
 
 
 def table(name: str, ask: Ask) -> Table:
-    """The table with this name. Raises KeyError when there is none, BadInput when `by` is no dimension."""
+    """The table with this name. Raises KeyError when there is none, BadInput when `by` is no dimension or `goal` no goal."""
     return _TABLES[name](ask)
 
 
@@ -103,7 +106,7 @@ def _steps(ask: Ask) -> Table:
 
 
 def steps_of(numbers: way.Funnel) -> Table:
-    """The way from sign-up to joined."""
+    """The way from the visit to joined; without visits under a filter that no visitor can have."""
     columns = (
         Column("step", "Step", "word"),
         Column("count", "People"),
@@ -113,11 +116,12 @@ def steps_of(numbers: way.Funnel) -> Table:
         Column("not_yet", "Not there yet"),
         Column("median_minutes", "Half needed at most", "minutes"),
     )
-    rows = tuple(
+    visited: tuple[Cell, ...] = () if numbers.visits is None else ("visited", numbers.visits.visitors, *(None,) * 7)
+    rows = ((visited,) if visited else ()) + tuple(
         (step.name, step.count, step.of, step.rate, step.low, step.high, step.lost, step.not_yet, step.median_minutes)
         for step in numbers.steps
     )
-    return Table("funnel", "From sign-up to joined", columns, rows)
+    return Table("funnel", "From visit to joined", columns, rows)
 
 
 def _days(ask: Ask) -> Table:
@@ -244,6 +248,50 @@ def survival_of(found: tuple[groups.StillIn, ...]) -> Table:
     return Table("survival", "Who is still in", columns, rows)
 
 
+def _experiments(ask: Ask) -> Table:
+    return experiments_of(experiments.experiments(*ask.whose, ask.goal, ask.filter))
+
+
+def experiments_of(found: tuple[experiments.Experiment, ...]) -> Table:
+    """Variants side by side, each against the first of its test."""
+    columns = (
+        Column("test", "Test", "word"),
+        Column("goal", "Goal", "word"),
+        Column("variant", "Variant", "word"),
+        Column("people", "People"),
+        Column("count", "Reached it"),
+        Column("of", "Of those who could"),
+        *_RATE,
+        Column("difference", "Difference", "rate"),
+        Column("difference_low", "from, looked at once", "rate"),
+        Column("difference_high", "to, looked at once", "rate"),
+        Column("always_low", "from, looked at daily", "rate"),
+        Column("always_high", "to, looked at daily", "rate"),
+        Column("verdict", "Verdict, right on every day", "word"),
+        Column("probability_better", "Probability that it is better", "rate"),
+        Column("needed", "Needed in each arm"),
+        Column("more", "More in each arm"),
+    )
+    rows = tuple(
+        (test.kind, test.goal, arm.word, arm.signed_up, *_of(arm.rate), *_against(arm.against_first))
+        for test in found
+        for arm in test.arms
+    )
+    return Table("experiments", "Variants against each other", columns, rows)
+
+
+def _of(rate: way.Rate) -> tuple[Cell, ...]:
+    return rate.count, rate.of, rate.rate, rate.low, rate.high
+
+
+def _against(found: Comparison | None) -> tuple[Cell, ...]:
+    """Empty for the first, and while one of the two has nobody."""
+    if found is None or not found.is_told:
+        return (None,) * 9
+    once, always = (found.low, found.high), (found.always_low, found.always_high)
+    return found.difference, *once, *always, found.verdict, found.p_b_better, found.needed, found.more
+
+
 def _day(day: date) -> str:
     return day.isoformat()
 
@@ -254,5 +302,6 @@ _TABLES: dict[str, Callable[[Ask], Table]] = {
     "groups": _groups,
     "cohorts": _cohorts,
     "survival": _survival,
+    "experiments": _experiments,
 }
 __all__ = ["DIMENSIONS", "Ask", "Column", "Table", "ask_from", "names", "table"]

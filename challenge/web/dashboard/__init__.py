@@ -6,6 +6,7 @@ from challenge.web.dashboard import (
     deeds,
     doctor,
     door,
+    experiments,
     figures,
     journal,
     login,
@@ -16,4 +17,17 @@ from challenge.web.dashboard import (
 
 room = door.room
 
-__all__ = ["access", "account", "deeds", "doctor", "figures", "journal", "login", "numbers", "people", "room", "today"]
+__all__ = [
+    "access",
+    "account",
+    "deeds",
+    "doctor",
+    "experiments",
+    "figures",
+    "journal",
+    "login",
+    "numbers",
+    "people",
+    "room",
+    "today",
+]

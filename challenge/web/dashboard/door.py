@@ -33,6 +33,7 @@ _PAGES = (
     ("dashboard.funnel", "Funnel", May.read_numbers),
     ("dashboard.sources", "Sources", May.read_numbers),
     ("dashboard.weeks", "Weeks", May.read_numbers),
+    ("dashboard.experiments", "Experiments", May.read_numbers),
     ("dashboard.people", "People", May.see_people),
     ("dashboard.access", "Access", May.manage_access),
     ("dashboard.journal", "Log", May.read_log),

@@ -35,6 +35,20 @@ def span(low: float | None, high: float | None) -> str:
 
 
 @room.app_template_filter()
+def chance(probability: float) -> str:
+    """68 %; nothing that was measured is certain, so never 0 or 100."""
+    if probability > 0.999:
+        return "over 99.9\u00a0%"
+    return "under 0.1\u00a0%" if probability < 0.001 else percent(probability)
+
+
+@room.app_template_filter()
+def points(difference: float | None) -> str:
+    """`+3.2`: a difference of two rates in points of a hundred."""
+    return "–" if difference is None else f"{100 * difference:+.1f}".replace("-", "−")
+
+
+@room.app_template_filter()
 def lasting(minutes: int | None) -> str:
     """`40 min`, `3 h`, `2 days`."""
     if minutes is None:

@@ -35,7 +35,7 @@ _NAMES = {
 def funnel() -> str:
     """From sign-up to joined, day by day, and who is still in."""
     with service().database.read() as rows:
-        ask = _ask(rows)
+        ask = ask_of(rows)
         numbers = way.funnel(*ask.whose, ask.filter)
         still_in = groups.survival(*ask.whose, ask.filter)
         choices = groups.choices(*ask.whose)
@@ -44,7 +44,7 @@ def funnel() -> str:
         numbers=numbers,
         steps={step.name: step for step in numbers.steps},
         survival=still_in,
-        **_filters(ask.filter, choices),
+        **filters_of(ask.filter, choices),
     )
 
 
@@ -53,7 +53,7 @@ def funnel() -> str:
 def sources() -> str:
     """Which people get further, and what they bring; by source, or by any other word we know of them."""
     with service().database.read() as rows:
-        ask = _ask(rows)
+        ask = ask_of(rows)
         found = groups.groups(*ask.whose, ask.by, ask.filter)
         choices = groups.choices(*ask.whose)
     shown = tables.groups_of(found, ask.by)
@@ -65,7 +65,7 @@ def sources() -> str:
         dimensions=[(name, _NAMES[name]) for name in DIMENSIONS],
         total=sum(group.signed_up for group in found),
         table=shown,
-        **_filters(ask.filter, choices),
+        **filters_of(ask.filter, choices),
     )
 
 
@@ -74,10 +74,10 @@ def sources() -> str:
 def weeks() -> str:
     """Week by week: does it get better?"""
     with service().database.read() as rows:
-        ask = _ask(rows)
+        ask = ask_of(rows)
         found = groups.cohorts(*ask.whose, ask.filter)
         choices = groups.choices(*ask.whose)
-    return render_template("dashboard/weeks.html", cohorts=found, **_filters(ask.filter, choices))
+    return render_template("dashboard/weeks.html", cohorts=found, **filters_of(ask.filter, choices))
 
 
 @room.get("/tables/<name>.<any(csv, json):kind>")
@@ -87,7 +87,7 @@ def table_file(name: str, kind: str) -> Any:
     if name not in tables.names():
         abort(404)
     with service().database.read() as rows:
-        found = tables.table(name, _ask(rows))
+        found = tables.table(name, ask_of(rows))
     return as_file(found) if kind == "csv" else jsonify(found.to_dict())
 
 
@@ -97,12 +97,12 @@ def as_file(table: tables.Table) -> Response:
     return response
 
 
-def _ask(rows: Any) -> tables.Ask:
+def ask_of(rows: Any) -> tables.Ask:
     found = service()
     return tables.ask_from(rows, found.challenge, found.clock.now(), request.args)
 
 
-def _filters(filter: Filter, choices: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+def filters_of(filter: Filter, choices: dict[str, tuple[str, ...]]) -> dict[str, Any]:
     """What the form over every page of numbers needs. A word that is asked for stays a choice, whether or not it is one."""
     offered = [
         (

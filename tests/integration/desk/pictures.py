@@ -1,4 +1,7 @@
-"""Takes the pictures of the dashboard for the docs: `python -m tests.integration.desk.pictures [FOLDER [PAGE…]]`."""
+"""Takes the pictures of the dashboard for the docs: `python -m tests.integration.desk.pictures [FOLDER [PAGE…]]`.
+
+Without pages, those of the docs; any page of `PAGES` can be asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 from werkzeug.serving import make_server
 
@@ -21,7 +27,7 @@ from challenge.plan import plan_due
 from challenge.programme.definition import shipped
 from challenge.settings import read_settings
 from challenge.web import create_app
-from tests.integration.desk.town import FRIDAY, Town
+from tests.integration.desk.town import FRIDAY, VARIANTS, Town
 
 CHROMIUM = Path("/usr/bin/chromium")
 FOLDER = Path(__file__).parents[3] / "docs" / "pictures" / "dashboard"
@@ -32,6 +38,7 @@ PAGES = {
     "funnel-podcast": "/dashboard/funnel?source=podcast&from=2027-02-01",
     "sources": "/dashboard/sources",
     "weeks": "/dashboard/weeks",
+    "experiments": "/dashboard/experiments",
     "people": "/dashboard/people",
     "person": "/dashboard/people/40",
     "mail": "/dashboard/people/40/mails/{mail}",
@@ -39,7 +46,9 @@ PAGES = {
     "access": "/dashboard/access",
     "log": "/dashboard/log",
     "account": "/dashboard/account",
+    "checks": "/dashboard/doctor",
 }
+IN_THE_DOCS = ("today", "funnel", "experiments", "person", "access")
 
 
 @contextmanager
@@ -51,7 +60,7 @@ def served(people: int, *, trouble: bool = True) -> Iterator[tuple[str, Any]]:
             "CHALLENGE_CLOCK_START": FRIDAY.isoformat(),
             "CHALLENGE_SIGNUP_RATE": "",
         }
-        settings, challenge = read_settings(environ, None), shipped()
+        settings, challenge = read_settings(environ, None), replace(shipped(), variants=VARIANTS)
         database = Database(settings.database)
         database.migrate()
         with database.write() as session:
@@ -77,11 +86,11 @@ def served(people: int, *, trouble: bool = True) -> Iterator[tuple[str, Any]]:
             database.close()
 
 
-def enter(browser: Browser, address: str, *, width: int, scheme: Any = "light") -> Any:
+def enter(browser: Browser, address: str, *, width: int, scheme: Any = "light", name: str = "mara") -> Any:
     """A page that is logged in."""
     page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
     page.goto(f"{address}/dashboard/login")
-    page.fill("#name", "mara")
+    page.fill("#name", name)
     page.fill("#password", PASSWORD)
     page.click("button.main")
     page.wait_for_url("**/dashboard/")
@@ -95,6 +104,15 @@ def paths(page: Any, address: str) -> dict[str, str]:
     return {name: path.replace("{mail}", mail.split("/mails/")[1].split("/")[0]) for name, path in PAGES.items()}
 
 
+def small(picture: bytes) -> Image.Image:
+    """The picture in 128 colours: a page of words and bars needs no more, and takes a third of the room."""
+    return (
+        Image.open(BytesIO(picture))
+        .convert("RGB")
+        .quantize(128, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    )
+
+
 def main(folder: Path, wanted: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with served(640) as (address, _), sync_playwright() as play:
@@ -103,9 +121,11 @@ def main(folder: Path, wanted: list[str]) -> None:
             for width in (390, 1280):
                 page = enter(browser, address, width=width, scheme=scheme)
                 for name, path in paths(page, address).items():
-                    if not wanted or name in wanted:
+                    if name in (wanted or IN_THE_DOCS):
                         page.goto(address + path)
-                        page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True)
+                        small(page.screenshot(full_page=True)).save(
+                            folder / f"{name}-{width}-{scheme}.png", optimize=True
+                        )
                 page.context.close()
         browser.close()
 

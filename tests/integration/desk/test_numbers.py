@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from challenge import accounts
 from challenge.access.tokens import add_token
 from challenge.models import Enrollment
 from challenge.web import tables
@@ -54,7 +55,9 @@ def compare(town: Any, query: str) -> None:
     assert [[int(row[i].replace(",", "")) for i in (0, 1, 2, 5, 6, 7)] for row in shown] == [
         [day[name] for name in ("day", "sent", "delivered", "clicked", "done", "rested")] for day in numbers["days"]
     ]
-    assert [int(row[1].replace(",", "")) for row in cells(page, "way")] == [step["count"] for step in numbers["steps"]]
+    seen = [numbers["visits"]["visitors"]] if numbers["visits"] else []
+    counts = [int(row[1].replace(",", "")) for row in cells(page, "way")]
+    assert counts == seen + [step["count"] for step in numbers["steps"]]
     assert any(day["done"] for day in numbers["days"])
     for name in tables.names():
         one = viewer.get(f"/dashboard/tables/{name}.json{query}").json
@@ -132,3 +135,18 @@ def test_it_takes_filters_away_one_by_one(town: Any) -> None:
     assert 'href="/dashboard/funnel?from=2027-02-01&amp;source=podcast"' in page
     assert "since 1 February 2027" in page
     assert FRIDAY.year == 2027
+
+
+def test_the_api_tells_the_last_audit_and_runs_none(small_desk: Any) -> None:
+    client, headers = small_desk.browser().client, bearer(small_desk)
+    assert client.get("/api/v1/audit", headers=headers).status_code == 404
+    with small_desk.database.write() as session:
+        Town(session, small_desk.challenge).settle(5)
+    accounts.run(small_desk.database, small_desk.challenge, small_desk.settings)
+    with small_desk.database.read() as session:
+        kept = accounts.last(session)
+    with small_desk.database.write() as session:
+        Town(session, small_desk.challenge, seed=6).trouble()
+    told = client.get("/api/v1/audit", headers=headers).json
+    assert (told["owed"], told["balanced"]) == (kept.owed, kept.balanced)
+    assert told["ran_at"] == kept.ran_at.isoformat()

@@ -50,16 +50,36 @@ def test_it_has_no_violation_on_any_page(place: tuple[str, Any], axe: str) -> No
     page = enter(browser, address, width=1280)
     for name, path in {"login": "/dashboard/login", **paths(page, address)}.items():
         page.goto(address + path)
-        page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true })")
-        page.evaluate(axe)
-        if found := page.evaluate(_EVERY_RULE):
-            problems[f"{name} light"] = found
-        page.emulate_media(color_scheme="dark")
-        if found := page.evaluate(_CONTRAST):
-            problems[f"{name} dark"] = found
-        page.emulate_media(color_scheme="light")
+        problems |= violations(page, axe, name)
     page.context.close()
+    viewer = enter(browser, address, width=1280, name="vic")
+    viewer.goto(f"{address}/dashboard/access")
+    assert viewer.get_by_role("heading", level=1).count() == 1
+    problems |= violations(viewer, axe, "role refused")
+    viewer.context.close()
+    stranger = browser.new_context().new_page()
+    stranger.goto(f"{address}/dashboard/login")
+    stranger.fill("#name", "mara")
+    stranger.fill("#password", "a wrong one")
+    stranger.click("button.main")
+    assert stranger.locator("[role=alert]").count() == 1
+    problems |= violations(stranger, axe, "login error")
+    stranger.context.close()
     assert not problems, json.dumps(problems, indent=1)
+
+
+def violations(page: Any, axe: str, name: str) -> dict[str, Any]:
+    """What every rule says in the light, and those of contrast in the dark."""
+    problems: dict[str, Any] = {}
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true })")
+    page.evaluate(axe)
+    if found := page.evaluate(_EVERY_RULE):
+        problems[f"{name} light"] = found
+    page.emulate_media(color_scheme="dark")
+    if found := page.evaluate(_CONTRAST):
+        problems[f"{name} dark"] = found
+    page.emulate_media(color_scheme="light")
+    return problems
 
 
 @pytest.mark.parametrize("width", [320, 390])
@@ -97,7 +117,7 @@ def test_it_works_without_script_and_by_keyboard(place: tuple[str, Any]) -> None
     page.locator("#f-source").press("Tab")
     page.get_by_role("button", name="Show").press("Enter")
     page.wait_for_url("**source=podcast**")
-    assert page.locator("section[aria-labelledby=way] tbody tr").count() == 9
+    assert page.locator("section[aria-labelledby=way] tbody tr").count() == 10
     page.get_by_role("link", name="Source: podcast").press("Enter")
     page.wait_for_url("**/dashboard/funnel")
     page.context.close()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from challenge.dispatch import raise_alert
 from challenge.journey import Fact, Owed, Pace, Rhythm, plan
@@ -19,9 +20,15 @@ from challenge.models import (
     Event,
     EventKind,
     Subscriber,
+    Visit,
 )
 from challenge.programme.definition import Challenge
+from challenge.programme.variants import Variants
 
+VARIANTS = Variants(
+    landing={"b": {"headline": "Eight minutes a day, sitting down if you like"}},
+    subjects={"b": {"day": "Your eight minutes: {title}"}},
+)
 FRIDAY = datetime(2027, 3, 5, 14, 20, tzinfo=UTC)
 _ZONES = (
     "America/New_York",
@@ -54,6 +61,22 @@ class Town:
         for number in range(people):
             back = timedelta(days=35) * (1 - ((number + 1) / people) ** 0.7)
             self._person(number, self.now - back - timedelta(minutes=self.dice.randrange(300)))
+        self._visits()
+
+    def _visits(self) -> None:
+        """Two of five who saw the page with `a` signed up, and a few more with `b`; a crawler comes by each day."""
+        seen: Counter[tuple[str, str, str, str]] = Counter()
+        for row in self.session.exec(select(Enrollment)).all():
+            day, words = row.signed_up_at.date().isoformat(), (row.source, row.form_variant)
+            seen[(day, "person", *words)] += 1 + (self.dice.random() < 0.75) + (words[1] == "a")
+            seen[(day, "machine", "", "a")] = 3
+        for (day, who, source, variant), count in sorted(seen.items()):
+            self.session.add(
+                Visit(
+                    day=day, who=who, words=f"{source} {variant}", challenge=self.challenge.slug,
+                    edition=self.challenge.edition, source=source, form_variant=variant, visitors=count, views=count * 4 // 3,
+                )
+            )  # fmt: skip
 
     def trouble(self) -> None:
         """What needs a human: two uncertain mails, a relay that refused, a domain that fails."""
@@ -64,8 +87,6 @@ class Town:
             self.session.add(row)
 
     def _sent_today(self) -> Any:
-        from sqlmodel import col, select
-
         since = self.now - timedelta(hours=8)
         query = select(Delivery).where(col(Delivery.closed_at) > since, Delivery.mail == "day").limit(2)
         return self.session.exec(query)
@@ -86,8 +107,8 @@ class Town:
             source=source or "direct",
             utm_source=source,
             utm_campaign=dice.choice(("spring", "relaunch")) if source else "",
-            form_variant=dice.choice("AB"),
-            variant=dice.choice("AB"),
+            form_variant=dice.choice("ab"),
+            variant=dice.choice("ab"),
             signed_up_at=at,
         )
         self.session.add(row)
