@@ -50,7 +50,7 @@ def described(
     needs; `errors`: status -> words."""
 
     def mark(view: _View) -> _View:
-        told = dict(errors or {}) | (_NO_TOKEN if scope else {})
+        told = {400: "An address with a NUL in it."} | dict(errors or {}) | (_NO_TOKEN if scope else {})
         operation: dict[str, Any] = {
             "summary": summary,
             "description": " ".join((view.__doc__ or summary).split()),
