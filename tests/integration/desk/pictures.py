@@ -105,12 +105,13 @@ def paths(page: Any, address: str) -> dict[str, str]:
 
 
 def small(picture: bytes) -> Image.Image:
-    """The picture in 128 colours: a page of words and bars needs no more, and takes a third of the room."""
-    return (
-        Image.open(BytesIO(picture))
-        .convert("RGB")
-        .quantize(128, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    )
+    """The picture in its 128 most frequent colours, each of them kept exactly; a page of words and bars needs no more."""
+    page = Image.open(BytesIO(picture)).convert("RGB")
+    counted: Any = page.getcolors(page.width * page.height)
+    frequent = sorted(counted, reverse=True)[:128]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for _, colour in frequent for part in colour])
+    return page.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def main(folder: Path, wanted: list[str]) -> None:

@@ -147,6 +147,7 @@ def test_the_api_tells_the_last_audit_and_runs_none(small_desk: Any) -> None:
         kept = accounts.last(session)
     with small_desk.database.write() as session:
         Town(session, small_desk.challenge, seed=6).trouble()
+    assert kept is not None
     told = client.get("/api/v1/audit", headers=headers).json
     assert (told["owed"], told["balanced"]) == (kept.owed, kept.balanced)
     assert told["ran_at"] == kept.ran_at.isoformat()
