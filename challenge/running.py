@@ -66,6 +66,9 @@ def demo(echo: Echo, people: int) -> int:
         echo(f"\n  Landing page  {web}/")
         echo(f"  Inbox         {web}/inbox")
         echo(f"  Dashboard     {web}/dashboard/   name {DEMO_USER}, password {DEMO_PASSWORD}")
+        echo(
+            f"  Commands      CHALLENGE_DATA_DIR={settings.data_dir} {Path(sys.argv[0])} stats   (or audit, preview, …)"
+        )
         echo(f"\n{people} synthetic people sign up now. A day takes about ten seconds. Ctrl-C stops everything.\n")
         crowd.start()
 

@@ -110,7 +110,7 @@ class Crowd:
             return
         self._reported_at = time.monotonic()
         days = "  ".join(f"day {n}: {self._seen[f'day-{n}']}/{self._seen[f'done-{n}']}" for n in range(1, 6))
-        line = f"{self._seen['signed up']} signed up, {self._seen['confirmed']} confirmed.  mails/done  {days}"
+        line = f"{self._seen['signed up']} signed up, {self._seen['confirmed']} confirmed.  mails/taps  {days}"
         if line != self._said:
             self._echo(f"{self._now:%a %d %b %H:%M}  {line}")
         self._said = line

@@ -72,7 +72,7 @@ def wilson(count: int, of: int, level: float = LEVEL) -> Interval:
     rate, weight = count / of, z * z / of
     middle = (rate + weight / 2) / (1 + weight)
     half = z / (1 + weight) * sqrt(rate * (1 - rate) / of + weight / (4 * of))
-    return Interval(max(0.0, middle - half), min(1.0, middle + half))
+    return Interval(max(0.0, middle - half) if count else 0.0, min(1.0, middle + half) if count < of else 1.0)
 
 
 def newcombe(a_count: int, a_of: int, b_count: int, b_of: int, level: float = LEVEL) -> Interval:

@@ -36,6 +36,7 @@ def test_the_interval_of_a_rate_is_wilsons(count: int, of: int, level: float) ->
 
 def test_nobody_tells_nothing() -> None:
     assert (wilson(0, 0).low, wilson(0, 0).high) == (0, 1)
+    assert {(wilson(0, of).low, wilson(of, of).high) for of in range(1, 300)} == {(0, 1)}
     assert (newcombe(0, 0, 3, 4).low, always_valid(1, 2, 0, 0).high) == (-1, 1)
     found = compare(0, 0, 0, 0)
     assert (found.is_decided, found.needed) == (False, None)
