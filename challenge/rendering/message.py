@@ -83,7 +83,7 @@ class Composer:
         self.links = Links(
             settings.public_url, self.tokens, challenge, settings.bounce_domain or settings.sender_domain
         )
-        address = settings.mail_postal_address or "Postal address: not set (CHALLENGE_MAIL_POSTAL_ADDRESS)"
+        address = settings.mail_postal_address or "Postal address: not set, see `challenge doctor`"
         self.templates = Templates(
             challenge,
             settings.public_url,
