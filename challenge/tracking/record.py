@@ -1,11 +1,12 @@
-"""An open, a click or a press came in: called by the pixel, the redirect and the pages. Records, judges, and changes
-nothing else for the person."""
+"""A click or a press came in: called by the redirect and the pages. Records, judges, and changes nothing else for the
+person. Opens, which are many, are written by `opens`."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 from sqlmodel import Session, col, select
 
@@ -29,16 +30,15 @@ def find(session: Session, delivery_id: int) -> tuple[Delivery, Enrollment]:
     return row, session.get_one(Enrollment, row.enrollment_id)
 
 
-def record(
+def record_click(
     session: Session,
     delivery_id: int,
-    kind: EventKind,
     link: str,
     evidence: Evidence,
     now: datetime,
     seen_at: datetime | None = None,
 ) -> Address:
-    """Appends an open or a click, unless the person switched tracking off, and judges it with what came in around it.
+    """Appends a click, unless the person switched tracking off, and judges it with what came in around it.
     `seen_at`: real time of the request, when it is written down later."""
     row, enrollment = find(session, delivery_id)
     to = Address(enrollment.id or 0, row.id or 0, row.key)
@@ -47,7 +47,7 @@ def record(
     event = append(
         session,
         enrollment,
-        kind,
+        EventKind.clicked,
         now,
         day=day_of(row.key) or None,
         delivery=row,
@@ -58,7 +58,7 @@ def record(
     )
     event.recorded_at = seen_at or event.recorded_at
     session.flush()
-    _judge_around(session, row, event)
+    _judge_around(session, row, event.recorded_at)
     return to
 
 
@@ -78,7 +78,7 @@ def record_press(session: Session, enrollment_id: int, day: int, evidence: Evide
     session.add(event)
     session.flush()
     if row is not None:
-        _judge_around(session, row, event)
+        _judge_around(session, row, event.recorded_at)
     else:
         _judge([event], None)
 
@@ -110,41 +110,36 @@ def _judge_deliveries(session: Session, ids: list[int]) -> int:
     return sum(_judge(found, rows.get(id)) for id, found in events.items())
 
 
-def _judge_around(session: Session, row: Delivery, new: Event) -> None:
-    """Judges what came in near a new event of one mail: late evidence changes earlier verdicts, in this transaction.
-    An open changes no other verdict, so it is judged alone, however often a picture is loaded."""
-    at, is_open = new.recorded_at, new.kind is EventKind.opened
+def sighting_of(event: Any) -> Sighting:
+    """What the rules see of a kept event, or of a row with its columns."""
+    link = {EventKind.opened: OPEN, EventKind.completed: DONE}.get(event.kind, event.link)
+    return Sighting(link, event.recorded_at, Evidence.from_dict(event.detail))
+
+
+def after_delivery(at: datetime, mail: Any) -> timedelta | None:
+    """How long after its mail was delivered something came in at challenge time `at`. None: not known."""
+    if mail is None or mail.state is not DeliveryState.sent or mail.closed_at is None:
+        return None
+    return at - cast(datetime, mail.closed_at)
+
+
+def _judge_around(session: Session, row: Delivery, at: datetime) -> None:
+    """Judges what came in near `at` for one mail: late evidence changes earlier verdicts, in this transaction."""
     near = col(Event.recorded_at).between(at - 2 * BURST, at + 2 * BURST)
-    kinds = [kind for kind in _JUDGED if not (is_open and kind is EventKind.opened)]
-    query = select(Event).where(Event.delivery_id == row.id, col(Event.kind).in_(kinds), near)
-    found = [event for event in session.exec(query) if event.detail.get("method")]
-    _judge([new], row, others=found) if is_open else _judge(found, row, at)
+    query = select(Event).where(Event.delivery_id == row.id, col(Event.kind).in_(_JUDGED), near)
+    _judge([event for event in session.exec(query) if event.detail.get("method")], row, at)
 
 
-def _judge(
-    events: Sequence[Event], row: Delivery | None, at: datetime | None = None, others: Sequence[Event] = ()
-) -> int:
+def _judge(events: Sequence[Event], row: Delivery | None, at: datetime | None = None) -> int:
     """Verdicts for all events of one mail, or for those a request at `at` can have changed; returns how many changed."""
-    sightings = [_sighting(event) for event in events]
-    known = (*sightings, *map(_sighting, others))
+    sightings = [sighting_of(event) for event in events]
     changed = 0
     for event, sighting in zip(events, sightings, strict=True):
         if at is not None and abs(sighting.at - at) > BURST:
             continue
-        verdict = classify(sighting, Context(_after_delivery(event, row), known))
+        verdict = classify(sighting, Context(after_delivery(event.occurred_at, row), tuple(sightings)))
         reasons = ", ".join(verdict.reasons)
         changed += event.who != verdict.who
         if (event.who, event.reasons, event.rules) != (verdict.who, reasons, verdict.rules):
             event.who, event.reasons, event.rules = verdict.who, reasons, verdict.rules
     return changed
-
-
-def _sighting(event: Event) -> Sighting:
-    link = {EventKind.opened: OPEN, EventKind.completed: DONE}.get(event.kind, event.link)
-    return Sighting(link, event.recorded_at, Evidence.from_dict(event.detail))
-
-
-def _after_delivery(event: Event, row: Delivery | None) -> timedelta | None:
-    if row is None or row.state is not DeliveryState.sent or row.closed_at is None:
-        return None
-    return event.occurred_at - row.closed_at

@@ -78,6 +78,7 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
         leaving,
         mine,
         participant,
+        picture,
         preferences,
         public,
         speaking,
@@ -104,9 +105,7 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
         WTF_CSRF_TIME_LIMIT=None,
         SEND_FILE_MAX_AGE_DEFAULT=3600,
     )
-    if settings.trusted_proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=1)  # type: ignore[method-assign]
-    app.extensions["challenge"] = Service(
+    app.extensions["challenge"] = found = Service(
         settings,
         challenge,
         database,
@@ -116,6 +115,9 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
         DayKeys(database),
         networks(Path(settings.scanner_networks) if settings.scanner_networks else SHIPPED),
     )
+    app.wsgi_app = picture.Picture(app.wsgi_app, found)  # type: ignore[method-assign]
+    if settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=1)  # type: ignore[method-assign]
     csrf.init_app(app)
     limiter = _limiter(app, settings)
     for door in (

@@ -1,46 +1,31 @@
-"""The open pixel and the click redirect. They record, and change nothing else for the person."""
+"""The click redirect and the visits. They record, and change nothing else for the person."""
 
 from __future__ import annotations
 
-import base64
 import logging
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, redirect, request
+from flask import Blueprint, redirect, request
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import select
 
 from challenge.clock import real_now
 from challenge.errors import BadToken, NotFound
-from challenge.models import Event, EventKind
+from challenge.models import Event
 from challenge.rendering.links import Address, Link
 from challenge.signup import origin
 from challenge.tokens import Purpose
 from challenge.tracking.classify import UNSUBSCRIBE, Evidence, observe
-from challenge.tracking.record import find, record
+from challenge.tracking.record import find, record_click
 from challenge.tracking.visits import count_visit, visitor_of
 from challenge.web import service
 from challenge.web.speaking import challenge
 
 room = Blueprint("track", __name__)
-_GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 _LOOKS_KEPT = 3
 log = logging.getLogger(__name__)
-
-
-@room.get("/o/<token>.gif")
-def opened(token: str) -> Response:
-    """Always a picture, also for a link that is not ours: a mail must not show a broken image."""
-    try:
-        (delivery_id,) = service().tokens.read(Purpose.opened, token, 1)
-        _record(delivery_id, EventKind.opened, "")
-    except (BadToken, NotFound):
-        pass
-    response = Response(_GIF, mimetype="image/gif")
-    response.headers["Cache-Control"] = "no-store, max-age=0"
-    return response
 
 
 @room.get("/c/<token>")
@@ -51,7 +36,7 @@ def clicked(token: str) -> Any:
         link = Link(number)
     except ValueError:
         raise BadToken("This link is for something else.") from None
-    to = _record(delivery_id, EventKind.clicked, link.name)
+    to = _click(delivery_id, link.name)
     response = redirect(service().composer.links.target(link, to), 302)
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -98,16 +83,16 @@ def looked_at_unsubscribe(delivery_id: int) -> None:
         if len(session.exec(looks).all()) >= _LOOKS_KEPT:
             return
     with suppress(NotFound):
-        _record(delivery_id, EventKind.clicked, UNSUBSCRIBE)
+        _click(delivery_id, UNSUBSCRIBE)
 
 
-def _record(delivery_id: int, kind: EventKind, link: str) -> Address:
+def _click(delivery_id: int, link: str) -> Address:
     found, evidence = service(), seen()
     try:
         with found.database.write() as session:
-            return record(session, delivery_id, kind, link, evidence, found.clock.now())
+            return record_click(session, delivery_id, link, evidence, found.clock.now())
     except SQLAlchemyError:  # the person's way goes on even when the database is too busy to count them
-        log.exception("An open or a click was not recorded.", extra={"action": "event_lost"})
+        log.exception("A click was not recorded.", extra={"action": "event_lost"})
     with found.database.read() as session:
         row, enrollment = find(session, delivery_id)
         return Address(enrollment.id or 0, row.id or 0, row.key)

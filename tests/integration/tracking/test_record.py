@@ -18,14 +18,14 @@ from challenge.models import (
     Enrollment,
     EnrollmentState,
     Event,
-    EventKind,
     Installation,
     Subscriber,
 )
 from challenge.stats.funnel import funnel
 from challenge.tracking.classify import classify
 from challenge.tracking.daykeys import DayKeys, day_key
-from challenge.tracking.record import reclassify, record, record_press
+from challenge.tracking.opens import Open, Opens
+from challenge.tracking.record import reclassify, record_click, record_press
 from tests.unit.tracking.replay import START, Request, request, sequences
 
 NAMES = [
@@ -71,6 +71,9 @@ def mail(database: Database) -> int:
 def arrive(database: Database, mail: int, one: Request) -> None:
     """One request, written down whenever."""
     sighting = one.sighting
+    if sighting.link == "open":
+        Opens(database).write(Open(mail, sighting.evidence, sighting.at, sighting.at))
+        return
     with database.write() as session:
         if sighting.link == "done":
             if not acts.complete(session, 1, 1, sighting.at):
@@ -80,9 +83,7 @@ def arrive(database: Database, mail: int, one: Request) -> None:
             session.flush()
             record_press(session, 1, 1, sighting.evidence)
         else:
-            kind = EventKind.opened if sighting.link == "open" else EventKind.clicked
-            link = "" if sighting.link == "open" else sighting.link
-            record(session, mail, kind, link, sighting.evidence, sighting.at, sighting.at)
+            record_click(session, mail, sighting.link, sighting.evidence, sighting.at, sighting.at)
 
 
 def found(database: Database) -> list[tuple[Any, str, str]]:

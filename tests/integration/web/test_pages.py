@@ -458,3 +458,17 @@ def test_it_asks_for_no_hovering_and_moves_nothing() -> None:
     assert re.findall(r"mouseover|dragstart|contextmenu|touchstart|cookie|localStorage|innerHTML", scripts) == [
         "cookie"  # in the words that say there is none
     ]
+
+
+def test_the_picture_is_answered_alike_for_all_and_kept_with_the_visitors_own_network(site: Site) -> None:
+    pixel = site.path(site.links.open_url(site.person()))
+    got, looked = site.client.get(pixel, headers=BROWSER), site.client.head(pixel, headers=BROWSER)
+    assert (got.status_code, got.mimetype, len(got.data)) == (200, "image/gif", got.content_length)
+    assert (looked.status_code, looked.data, looked.headers) == (200, b"", got.headers)
+    assert got.headers["Cache-Control"] == "no-store, max-age=0"
+    assert got.headers["X-Robots-Tag"] == "noindex, nofollow"
+    assert site.client.post(pixel).status_code == 404
+    with site.database.read() as session:
+        events = session.exec(select(Event).where(Event.kind == EventKind.opened)).all()
+        assert sorted(event.who for event in events) == ["machine", "person"]
+        assert all(event.detail["source"] and event.day is None for event in events)
