@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
@@ -26,10 +26,12 @@ _MAILS = (
     select(*map(col, (Delivery.id, Delivery.enrollment_id, Delivery.key, Delivery.state, Delivery.closed_at)))
     .join(Enrollment, col(Enrollment.id) == Delivery.enrollment_id)
     .join(Subscriber, col(Subscriber.id) == Enrollment.subscriber_id)
-    .where(col(Subscriber.tracking))
+    .where(col(Subscriber.tracking), col(Delivery.id).in_(bindparam("ids", expanding=True)))
 )
 _OTHERS = select(*map(col, (Event.delivery_id, Event.kind, Event.link, Event.recorded_at, Event.detail))).where(
-    col(Event.kind).in_((EventKind.clicked, EventKind.completed))
+    col(Event.enrollment_id).in_(bindparam("people", expanding=True)),
+    col(Event.kind).in_((EventKind.clicked, EventKind.completed)),
+    col(Event.recorded_at).between(bindparam("since"), bindparam("until")),
 )
 _NEW = insert(Event)
 
@@ -91,7 +93,7 @@ class Opens:
 
 def _append(connection: Connection, group: Sequence[Open]) -> None:
     ids = {one.delivery_id for one in group}
-    mails = {row.id: row for row in connection.execute(_MAILS.where(col(Delivery.id).in_(ids)))}
+    mails = {row.id: row for row in connection.execute(_MAILS, {"ids": list(ids)})}
     kept = [one for one in group if one.delivery_id in mails]
     if not kept:
         return
@@ -102,9 +104,9 @@ def _append(connection: Connection, group: Sequence[Open]) -> None:
 def _others(connection: Connection, group: Sequence[Open], people: set[int]) -> dict[int, list[Sighting]]:
     """What else came in about these mails around the time of the group."""
     first, last = min(one.seen_at for one in group), max(one.seen_at for one in group)
-    near = col(Event.recorded_at).between(first - 2 * BURST, last + 2 * BURST)
+    near = {"people": list(people), "since": first - 2 * BURST, "until": last + 2 * BURST}
     found: dict[int, list[Sighting]] = defaultdict(list)
-    for row in connection.execute(_OTHERS.where(col(Event.enrollment_id).in_(people), near)):
+    for row in connection.execute(_OTHERS, near):
         if row.detail.get("method"):
             found[row.delivery_id].append(sighting_of(row))
     return found
