@@ -5,8 +5,10 @@
     memory    the peak of our process tree at 10,000 and at 200,000 mails
     kill      kill -9 of workers during a run, beside the peers'; of web, workers, Valkey and PostgreSQL at random
     plan      claiming, planning and an idle tick among 1,000,000 enrollments
+    tracking  opens beside nginx serving the same picture; among mails and a dashboard; while the web process is killed
 
-Needs Linux, Postfix's smtp-source and smtp-sink (Debian: apt-get install postfix) and the development dependencies.
+Needs Linux, Postfix's smtp-source and smtp-sink (Debian: apt-get install postfix), for `tracking` nginx and ab (nginx,
+apache2-utils), and the development dependencies.
 The peers are installed into bench/.peers by the command itself. Figures go to standard output; bench/README.md holds
 those of one machine.
 """
@@ -26,11 +28,12 @@ from bench.memory import memory
 from bench.ours import DKIM, KINDS, database_urls
 from bench.plan import plan
 from bench.report import Target, machine, show
+from bench.tracking import tracking
 
-PARTS = ("mail", "latency", "memory", "plan", "kill")
+PARTS = ("mail", "latency", "memory", "plan", "tracking", "kill")
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -43,7 +46,7 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=20, help="SMTP connections of our worker in `mail`")
     parser.add_argument("--kills", type=int, help="how often `kill` kills anything at random, for each database")
     parser.add_argument("--no-peers", action="store_true", help="`mail` and `kill` without django-post_office and RQ")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(words)
     parts = chosen.part or PARTS
     if unknown := [part for part in parts if part not in PARTS]:
         parser.error(f"there is no part {unknown[0]}; there are: {', '.join(PARTS)}")
@@ -84,6 +87,9 @@ def _run(
             folder, fresh, mails=chosen.mails or (2_000 if quick else 20_000), worker_kills=5 if quick else 20,
             kills=chosen.kills or (10 if quick else 100), people=100 if quick else 500, kinds=kinds, peers=not chosen.no_peers,
         )  # fmt: skip
+    if part == "tracking":
+        opens, burst, people = (3_000, 10_000, 3_000) if quick else (20_000, 100_000, 20_000)
+        return tracking(folder, fresh, opens=opens, burst=burst, people=people, kinds=kinds)
     return plan(folder, fresh, people=50_000 if quick else 1_000_000, kinds=kinds)
 
 

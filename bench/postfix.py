@@ -24,11 +24,11 @@ _TAKEN = b"smtp-sink: .\n"
 _NAMED = re.compile(rb"(?i)smtp-sink: RCPT TO:<([^>]*)>")
 
 
-def program(name: str) -> str:
+def program(name: str, package: str = "postfix") -> str:
     """Its path. Ends the run with a sentence when it is not installed."""
     found = shutil.which(name, path=_PLACES)
     if found is None:
-        sys.exit(f"{name} is not installed; it comes with Postfix: apt-get install postfix (Debian, Ubuntu).")
+        sys.exit(f"{name} is not installed: apt-get install {package} (Debian, Ubuntu).")
     return found
 
 
