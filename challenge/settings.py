@@ -359,4 +359,5 @@ def _mask(name: str, value: object) -> str:
         return "hidden" if text else ""
     if name == "secret_key":
         return f"{len(text.split(','))} key(s), hidden" if text else ""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", text)
+    text = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", text)  # to the last @: a password may hold one, or a slash
+    return re.sub(r"(?i)([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]*", r"\1***", text)

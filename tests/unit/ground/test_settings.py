@@ -90,3 +90,14 @@ def test_it_says_which_directory_cannot_be_used(tmp_path: Path) -> None:
 
 def test_it_takes_an_empty_rate_for_no_limit(tmp_path: Path) -> None:
     assert read_settings({"CHALLENGE_SIGNUP_RATE": "", "CHALLENGE_DATA_DIR": str(tmp_path)}, None).signup_rate == ""
+
+
+def test_it_hides_passwords_in_every_part_of_an_address() -> None:
+    for url in (
+        "redis://:p/hunter2@h/0",
+        "redis://u:p@hunter2@h/0",
+        "redis://h/0?password=hunter2",
+        "redis://u:hunter2@h",
+    ):
+        shown = " ".join(value for _, value, _ in masked(read_settings({"CHALLENGE_REDIS_URL": url}, None)))
+        assert "hunter2" not in shown, url
