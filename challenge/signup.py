@@ -278,9 +278,9 @@ def consent_time(text: str, now: datetime) -> datetime:
     """When somebody agreed, from ISO 8601. Raises BadInput: missing, unreadable, or in the future."""
     try:
         at = datetime.fromisoformat(text.strip())
-    except ValueError:
+        at = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # a zone can lead before the first year
         raise BadInput("consent_at", "consent_at must be a time like 2026-10-01T09:30:00Z.") from None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
     if at > now:
         raise BadInput("consent_at", "consent_at lies in the future.")
     return at

@@ -12,6 +12,8 @@ from sqlmodel import SQLModel
 from challenge.access.tokens import Scope, add_token
 from challenge.conversions import is_signed
 from challenge.db import Database
+from challenge.errors import BadInput
+from challenge.signup import consent_time
 from tests.integration.desk.town import FRIDAY, Town
 
 _COUNTED = {"dashboard_session", "visit", "visitor", "installation"}  # that somebody looked
@@ -90,3 +92,9 @@ def test_it_refuses_amounts_beyond_every_money(small_desk: Any, amount: Any) -> 
 @pytest.mark.parametrize("header", ["t=\xb2,v1=a", "t=,v1=a", "=,=,,", "t=999999999999,v1=\xff"])
 def test_it_knows_no_signature_of_odd_digits(header: str) -> None:
     assert not is_signed(b"{}", header, "a secret", FRIDAY)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "yesterday", ""])
+def test_it_tells_an_import_of_times_nobody_lived_in(text: str) -> None:
+    with pytest.raises(BadInput, match="consent_at"):
+        consent_time(text, FRIDAY)
