@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from challenge.cli import main
-from challenge.rendering import dkim, message
+from challenge.rendering import dkim
 from challenge.settings import Settings
 
 
@@ -16,6 +16,6 @@ def _signer_of(settings: Settings) -> dkim.Signer:
 
 
 if __name__ == "__main__":
-    vars(message)["signer_of"] = _signer_of
+    vars(dkim)["signer_of"] = _signer_of
     sys.argv[1:] = ["worker"]
     sys.exit(main())

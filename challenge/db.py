@@ -6,17 +6,29 @@ PostgreSQL: READ COMMITTED, and whoever changes a person locks the enrollment's 
 
 from __future__ import annotations
 
+import json
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect, text
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    Engine,
+    MetaData,
+    any_,
+    create_engine,
+    event,
+    func,
+    inspect,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
@@ -24,6 +36,7 @@ from sqlmodel import Session
 from challenge.errors import SchemaBehind, UsageError
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_REVISION = re.compile(r"""(?m)^(revision|down_revision)\b[^=]*= ["']([^"']+)["']""")
 
 
 class Database:
@@ -72,15 +85,15 @@ class Database:
         with self._writer.connect() as connection, connection.begin():
             if not self.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(827364)"))
-            command.upgrade(_alembic(connection), "head")
+            _upgrade(connection)
 
     def require_current(self) -> None:
         """Raises SchemaBehind unless the tables are this program's."""
         self._reachable()
         with self.engine.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
-        wanted = ScriptDirectory.from_config(_alembic(None)).get_current_head()
-        if found != wanted:
+            made = inspect(connection).has_table("alembic_version")
+            found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar() if made else None
+        if found != newest_revision():
             state = "has no tables yet" if found is None else f"has the tables of another version ({found})"
             raise SchemaBehind(f"The database {state}. Run `challenge migrate`, then start again.")
 
@@ -114,11 +127,31 @@ class Database:
             ) from error
 
 
-def _alembic(connection: Connection | None) -> Config:
+def among(session: Session, column: Any, values: Sequence[int] | Sequence[str]) -> ColumnElement[bool]:
+    """`column IN values` with one parameter: a parameter a value costs 3 us of CPU for each of five hundred."""
+    if session.get_bind().dialect.name == "sqlite":
+        found = func.json_each(json.dumps(values)).table_valued("value")
+        return column.in_(select(found.c.value))  # type: ignore[no-any-return]
+    return column == any_(literal(list(values), ARRAY(column.type)))  # type: ignore[no-any-return]
+
+
+def newest_revision() -> str:
+    """The version of the tables this program has migrations for. Read from the files' heads: a worker that only asks
+    need not carry Alembic (12 MB in each process)."""
+    told = [_REVISION.findall(path.read_text()) for path in (_MIGRATIONS / "versions").glob("*.py")]
+    before = {value for found in told for name, value in found if name == "down_revision"}
+    (newest,) = {str(value) for found in told for name, value in found if name == "revision"} - before
+    return newest
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
-    return config
+    command.upgrade(config, "head")
 
 
 def _engine(url: str) -> Engine:
@@ -141,7 +174,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         "synchronous=FULL",
         "foreign_keys=ON",
         "busy_timeout=30000",
-        "cache_size=-16000",
+        "cache_size=-4000",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

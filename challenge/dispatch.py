@@ -39,7 +39,7 @@ DEFERRED_LASTS = timedelta(hours=12)
 _ASKED_FOR = ~col(Delivery.is_daily) & ((col(Delivery.resends) > 0) | col(Delivery.key).like("resend:%"))
 _ONLY_TODAY = ("rest", "nudge")  # said a day late they would be wrong
 _LATE_BATCH = 500
-PLAN_SECONDS, PLAN_SECONDS_BUSY = 0.7, 0.1
+PLAN_SECONDS, PLAN_SECONDS_BUSY = 0.7, 0.0  # while mails are due: one batch a tick
 _HELD = "state IN ('claimed', 'handed_over')"  # the words of `ix_delivery_held`: only held rows are looked at
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import bindparam, insert, update
 from sqlmodel import Session, col, select
 
-from challenge.db import Database
+from challenge.db import Database, among
 from challenge.journey import Fact, Owed, Plan, Rhythm, is_copy, plan
 from challenge.models import OPEN_STATES, Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind
 from challenge.programme.definition import Challenge
@@ -106,7 +106,7 @@ def facts_of(session: Session, ids: Sequence[int]) -> dict[int, list[Fact]]:
     found: dict[int, list[Fact]] = defaultdict(list)
     query = (
         select(Event.enrollment_id, Event.kind, Event.occurred_at, Event.day, Event.detail)  # type: ignore[call-overload]
-        .where(col(Event.enrollment_id).in_(ids), col(Event.kind).in_(_FACTS))
+        .where(among(session, col(Event.enrollment_id), ids), col(Event.kind).in_(_FACTS))
         .order_by(col(Event.id))
     )
     for number, kind, at, day, told in session.exec(query):
@@ -194,7 +194,7 @@ def _plan(session: Session, people: Sequence[tuple[int, EnrollmentState]], days:
 def _rows(session: Session, ids: Sequence[int]) -> dict[int, dict[str, _Row]]:
     rows: dict[int, dict[str, _Row]] = defaultdict(dict)
     query = select(Delivery.enrollment_id, Delivery.key, Delivery.id, Delivery.state, Delivery.planned_at)  # type: ignore[call-overload]
-    for number, key, *row in session.exec(query.where(col(Delivery.enrollment_id).in_(ids))):
+    for number, key, *row in session.exec(query.where(among(session, col(Delivery.enrollment_id), ids))):
         rows[number][key] = _Row(*row)
     return rows
 

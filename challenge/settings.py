@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -218,6 +216,9 @@ class Settings(BaseModel):
     @field_validator("webhook_sendgrid_key")
     @classmethod
     def _public_key(cls, value: str) -> str:
+        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+        from cryptography.hazmat.primitives.serialization import load_der_public_key
+
         try:
             if not isinstance(load_der_public_key(b64decode(value, validate=True)), EllipticCurvePublicKey):
                 raise ValueError

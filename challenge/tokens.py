@@ -45,11 +45,14 @@ class Tokens:
         self._keys = [
             hashlib.blake2b(secret.encode(), person=b"challenge-link", digest_size=32).digest() for secret in secrets
         ]
+        self._keyed = hashlib.blake2b(key=self._keys[0], digest_size=_TAG_BYTES)
 
     def sign(self, purpose: Purpose, *numbers: int) -> str:
         """The token for `purpose` about these non-negative integers."""
         payload = bytes((purpose,)) + b"".join(map(_varint, numbers))
-        coded = binascii.b2a_base64(payload + _tag(self._keys[0], payload), newline=False)
+        tag = self._keyed.copy()
+        tag.update(payload)
+        coded = binascii.b2a_base64(payload + tag.digest(), newline=False)
         return coded.translate(_URL_SAFE).rstrip(b"=").decode()
 
     def read(self, purpose: Purpose, token: str, count: int) -> tuple[int, ...]:

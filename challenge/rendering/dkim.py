@@ -160,13 +160,6 @@ def relaxed_header(name: str, value: str) -> bytes:
     return f"{name.lower()}:{unfolded}".encode()
 
 
-def relaxed_body(body: bytes) -> bytes:
-    """RFC 6376 3.4.4: runs of blanks are one, none before a line end, no empty lines at the end."""
-    body = re.sub(rb"[ \t]+", b" ", body).replace(b" \r\n", b"\r\n")
-    body = body.rstrip(b"\r\n") if body.endswith(b"\r\n") else body.rstrip(b" ")
-    return body + b"\r\n" if body else b""
-
-
 def _covered(headers: Sequence[Header]) -> tuple[list[str], bytes]:
     """The names for `h=` and the canonical bytes of those that exist."""
     values = {name.lower(): relaxed_header(name, value) for name, value in headers}

@@ -13,16 +13,19 @@ from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime, parseaddr
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from challenge.errors import ChallengeError
 from challenge.i18n import Language
 from challenge.programme.definition import Challenge
-from challenge.rendering.dkim import Signed, relaxed_body, signer_of
 from challenge.rendering.links import Address, Links
-from challenge.rendering.quoted import Holed, cut, joined
+from challenge.rendering.quoted import Holed, cut, joined, relaxed_body
 from challenge.rendering.templates import Content, Prepared, Templates, encoded, whole
 from challenge.settings import Settings, Subjects
 from challenge.tokens import Tokens
+
+if TYPE_CHECKING:
+    from challenge.rendering.dkim import Signed, Signer
 
 _PLANNED = frozenset(
     b"""
@@ -93,7 +96,7 @@ class Composer:
         )
         self._domain = settings.sender_domain
         self._fixed = self._fixed_headers()
-        self.signer = signer_of(settings)
+        self.signer = _signer(settings) if settings.dkim_key_file else None
         self._form = lru_cache(maxsize=256)(self._make_form)
 
     def compose(self, letter: Letter) -> Message:
@@ -180,6 +183,13 @@ def _parts(prepared: Prepared) -> Holed:
     mark = b"--" + prepared.boundary.encode()
     start = mark + b"\r\nContent-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
     return joined(start % b"plain", prepared.text, b"\r\n" + start % b"html", prepared.html, b"\r\n" + mark + b"--\r\n")
+
+
+def _signer(settings: Settings) -> Signer | None:
+    """Only a process that signs carries the library that can (9 MB)."""
+    from challenge.rendering.dkim import signer_of
+
+    return signer_of(settings)
 
 
 def _mark(hole: str) -> str:

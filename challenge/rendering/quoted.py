@@ -71,6 +71,13 @@ def quoted(text: str) -> bytes:
     return b"\r\n".join(_line(line.encode("utf-8", "replace")) for line in lines)
 
 
+def relaxed_body(body: bytes) -> bytes:
+    """RFC 6376 3.4.4: runs of blanks are one, none before a line end, no empty lines at the end."""
+    body = re.sub(rb"[ \t]+", b" ", body).replace(b" \r\n", b"\r\n")
+    body = body.rstrip(b"\r\n") if body.endswith(b"\r\n") else body.rstrip(b" ")
+    return body + b"\r\n" if body else b""
+
+
 def _line(raw: bytes) -> bytes:
     out: list[bytes] = []
     line: list[bytes] = []

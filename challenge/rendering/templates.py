@@ -28,6 +28,7 @@ FOLDERS = next((path for path in (_HERE.parent / "templates" / "emails", _HERE /
 _NAME_TEXT, _NAME_HTML = "name_text", "name_html"
 _INDENT = re.compile(r"\n[ \t]+")  # in HTML it says nothing, and every blank of it would be encoded
 _GAP = re.compile(r"\n{3,}")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9'-]+(?: [A-Za-z0-9'-]+)*")
 _OTHER = ("confirm", "unsubscribe", "open", "bymail")
 
 
@@ -181,6 +182,8 @@ def _encoded(hole: str, name: str, links: Links, to: Address, language: Language
 
 @lru_cache(maxsize=4096)
 def _name_bytes(name: str) -> bytes:
+    if len(name) < 70 and _PLAIN_NAME.fullmatch(name):
+        return name.encode("ascii") + b"=\r\n"
     return quoted(name) + b"=\r\n"
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import StatementError
 from sqlmodel import SQLModel
 
 from challenge.clock import Clock, change_speed, keep, set_up
-from challenge.db import Database
+from challenge.db import Database, newest_revision
 from challenge.errors import SchemaBehind
 from challenge.models import ClockRow, Installation, Subscriber
 from challenge.settings import Settings
@@ -20,7 +20,9 @@ MONDAY = datetime(2027, 3, 1, 6, tzinfo=UTC)
 
 def test_it_has_migrations_in_step_with_the_models(database: Database) -> None:
     with database.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, SQLModel.metadata) == []
+        assert context.get_current_revision() == newest_revision()
 
 
 def test_it_refuses_a_database_without_tables(database_url: str) -> None:

@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from challenge.errors import SettingsError
 from challenge.programme.definition import shipped
-from challenge.rendering.dkim import relaxed_body, signer_of
+from challenge.rendering.dkim import signer_of
 from challenge.rendering.links import Address
 from challenge.rendering.message import Composer, Letter
+from challenge.rendering.quoted import relaxed_body
 from challenge.rendering.templates import Content
 from challenge.settings import Settings
 

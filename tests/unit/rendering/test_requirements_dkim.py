@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from challenge.programme.definition import shipped
-from challenge.rendering.dkim import Key, make_keys, relaxed_body, relaxed_header
+from challenge.rendering.dkim import Key, make_keys, relaxed_header
 from challenge.rendering.links import Address
 from challenge.rendering.message import Composer, Letter
+from challenge.rendering.quoted import relaxed_body
 from challenge.rendering.templates import Content
 from challenge.settings import Settings
 
