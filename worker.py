@@ -21,11 +21,13 @@ from redis.exceptions import RedisError
 from challenge.accounts import Accountant
 from challenge.clock import Clock
 from challenge.db import Database
+from challenge.delivery.relay import SmtpUrl
 from challenge.dispatch import Tick, tick
 from challenge.errors import SettingsError
 from challenge.guards import watch
 from challenge.jobs import hint, queue_at, run_worker
 from challenge.programme.definition import Challenge
+from challenge.rendering.message import Composer
 from challenge.settings import Settings
 from challenge.stats.keep import refresh
 
@@ -84,6 +86,8 @@ def run(settings: Settings, challenge: Challenge) -> int:
         raise SettingsError("CHALLENGE_REDIS_URL", "is needed to run workers alone; `challenge up` brings its own.")
     if not settings.smtp_url:
         raise SettingsError("CHALLENGE_SMTP_URL", "is needed to run workers alone; `challenge up` brings an inbox.")
+    Composer(settings, challenge)  # what a worker would refuse is said here: else it would be started again for ever
+    SmtpUrl.parse(settings.smtp_url)
     first = Database(settings.database)
     first.require_current()
     first.close()

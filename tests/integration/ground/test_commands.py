@@ -11,6 +11,12 @@ from pathlib import Path
 
 import pytest
 
+import worker
+from challenge.errors import SettingsError
+from challenge.programme.definition import shipped
+from challenge.rendering.dkim import make_keys
+from challenge.settings import Settings
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -82,6 +88,17 @@ def test_it_runs_the_worker_file_like_the_command(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert "CHALLENGE_REDIS_URL" in done.stderr
+
+
+def test_it_refuses_a_key_that_no_worker_would_sign_with(tmp_path: Path) -> None:
+    """In the parent, before the fork: a worker that refuses it would be started again and again."""
+    _, made = make_keys(tmp_path / "keys", "s1")
+    settings = Settings(
+        secret_key="k" * 40, redis_url="redis://127.0.0.1:1", smtp_url="smtp+plain://127.0.0.1:1",
+        database_url=f"sqlite:///{tmp_path}/none.sqlite3", dkim_key_file=str(made.file), dkim_selector=made.selector,
+    )  # fmt: skip
+    with pytest.raises(SettingsError, match="has no RSA key"):
+        worker.run(settings, shipped())
 
 
 def test_it_imports_people_once_with_their_evidence(tmp_path: Path) -> None:
