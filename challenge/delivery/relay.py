@@ -94,8 +94,9 @@ class Line(asyncio.Protocol):
 
     @property
     def is_quiet(self) -> bool:
-        """Nothing was said and nobody hung up."""
-        return not self._replies and not self._lost and not self._buffer
+        """Nothing was said and nobody hung up, as far as the kernel has told us."""
+        is_open = self.transport is not None and not self.transport.is_closing()  # a hang-up is known here first
+        return is_open and not self._replies and not self._lost and not self._buffer
 
     @property
     def is_gone(self) -> bool:

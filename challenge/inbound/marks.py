@@ -1,4 +1,5 @@
-"""Which of our mails is this about? Finds what we alone can make: the VERP address, the Message-ID, the unsubscribe link.
+"""Which of our mails is this about? Finds what we alone can make: the VERP address (it is the ENVID too, so a report's
+Original-Envelope-Id holds it), the Message-ID, the unsubscribe link.
 
 Each carries an HMAC, so finding one also proves that the mail it names was ours (RFC 3464 4.1). Asked by everything that
 arrives; some complaint feeds keep only one of the three.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
+import time
 from typing import Any
 
 import pytest
 
 from challenge.delivery.relay import SmtpUrl, Timeouts
 from challenge.delivery.smtp import Envelope, Kind, Outcome, Sender, SendResult
+from tests.integration.delivery.conftest import FAULTS, REFUSALS
 
 BODY = b"Subject: x\r\n\r\nHello\r\n--\r\n"
 
@@ -33,10 +35,29 @@ class Notes:
         return {outcome.kind for outcome in self.outcomes.values()}
 
 
+class Slow(Notes):
+    """Blocks the loop, as a commit does, until the relay has struck and its word has arrived."""
+
+    def __init__(self, relay: Any) -> None:
+        super().__init__()
+        self.relay = relay
+
+    async def before_dot(self, id: int) -> bool:
+        while self.relay.left:
+            time.sleep(0.005)
+        time.sleep(0.15)
+        return True
+
+
 def send(
-    url: str, trusting: ssl.SSLContext | None, recipients: list[str], connections: int = 1, body: bytes = BODY
+    url: str,
+    trusting: ssl.SSLContext | None,
+    recipients: list[str],
+    connections: int = 1,
+    body: bytes = BODY,
+    notes: Notes | None = None,
 ) -> tuple[Notes, SendResult]:
-    notes = Notes()
+    notes = notes or Notes()
     letters = iter([Envelope(n, "b@bounce.example", to, body) for n, to in enumerate(recipients)])
 
     async def source() -> Envelope | None:
@@ -121,6 +142,47 @@ def test_it_says_no_mail_for_an_address_the_relay_cannot_take(faulty: Any, trust
     reply = notes.outcomes[0].reply
     assert reply is not None
     assert reply.enhanced == "5.6.7"
+
+
+@pytest.mark.parametrize("point", ["mid_body", "before_dot"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_it_writes_no_dot_after_a_word_or_a_hang_up(
+    faulty: Any, trusting: ssl.SSLContext, point: str, fault: str
+) -> None:
+    faulty.strike(point, fault)
+    body = b"Subject: x\r\n\r\n" + b"Hello\r\n" * 2000 + b"--\r\n"
+    notes, _ = send(faulty.url(), trusting, people(1), body=body, notes=Slow(faulty))
+    outcome = notes.outcomes[0]
+    if fault == "stall":  # nothing was said: the dot went out, and nobody knows
+        assert outcome.kind is Kind.uncertain
+        return
+    assert outcome.kind is (Kind.refused if fault in REFUSALS else Kind.unsent)
+    assert faulty.taken == []
+
+
+def test_it_names_the_mail_for_reports_when_the_relay_offers_dsn(faulty: Any, trusting: ssl.SSLContext) -> None:
+    faulty.offers = ["PIPELINING", "STARTTLS", "AUTH PLAIN", "SMTPUTF8", "DSN"]
+    long = f"{'a' * 60}@{'b' * 200}.example"
+    notes, _ = send(faulty.url(), trusting, ["ana+x=y@example.com", "änne@example.com", long])
+    said = [row for row in faulty.commands if row.startswith(("MAIL", "RCPT"))]
+    mail = "MAIL FROM:<b@bounce.example> RET=HDRS ENVID=b@bounce.example"
+    assert said == [
+        mail,
+        "RCPT TO:<ana+x=y@example.com> ORCPT=rfc822;ana+2Bx+3Dy@example.com",
+        f"{mail} SMTPUTF8",
+        "RCPT TO:<änne@example.com>",
+        mail,
+        f"RCPT TO:<{long}> ORCPT=rfc822;{long}",
+    ]
+    assert notes.kinds == {Kind.accepted}
+
+
+def test_it_says_nothing_of_dsn_to_a_relay_without(faulty: Any, trusting: ssl.SSLContext) -> None:
+    send(faulty.url(), trusting, people(1))
+    assert [row for row in faulty.commands if row.startswith(("MAIL", "RCPT"))] == [
+        "MAIL FROM:<b@bounce.example>",
+        "RCPT TO:<p0@example.com>",
+    ]
 
 
 @pytest.mark.parametrize("address", ["a b@example.com", "a@example.com>\r\nRCPT TO:<b@example.com", "@", "", "a@b\x00"])

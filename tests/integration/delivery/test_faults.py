@@ -81,7 +81,8 @@ def test_it_accounts_for_every_mail_whatever_the_relay_does(
         assert set(got.values()) <= allowed, f"{fault}: {got}"
         uncertain = Counter(states.values())["uncertain"]
         if point in ("mid_body", "before_dot"):
-            assert uncertain <= 1, f"{fault}: {got}"  # our dot may have gone out before the fault was noticed
+            # Our dot may cross the fault on the wire; test_dialogue has what happens when it does not.
+            assert faulty.ambiguous <= uncertain <= 1, f"{fault}: {got}"
         else:
             assert uncertain == faulty.ambiguous, f"{fault}: {got}"
         failed = Counter(states.values())["failed"]

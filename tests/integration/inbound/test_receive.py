@@ -104,6 +104,16 @@ def test_a_bounce_to_the_verp_address_ends_the_address(post: Post) -> None:
     assert [row.authenticated_by for row in post.reports()] == ["verp"]
 
 
+def test_the_envid_alone_proves_it(post: Post) -> None:
+    """A relay that returns neither our mail nor our envelope still repeats what MAIL FROM said (RFC 3464 2.2.1)."""
+    told = bounce("fbl@ours.example").replace(
+        b"Reporting-MTA:", f"Original-Envelope-Id: {post.mail.sender}\r\nReporting-MTA:".encode()
+    )
+    post.receive(told)
+    assert post.suppressed()
+    assert [(row.authenticated_by, row.delivery_id) for row in post.reports()] == [("verp", post.delivery_id)]
+
+
 def test_the_same_bounce_again_counts_once(post: Post) -> None:
     post.receive(bounce(post.mail.sender))
     assert post.receive(bounce(post.mail.sender)).said == "bounce (user_unknown): known"

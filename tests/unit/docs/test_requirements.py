@@ -61,7 +61,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "R17": (f"{MAIL}::test_it_says_that_a_machine_wrote_it",),
     "R18": (f"{DIALOGUE}::test_it_says_no_mail_for_an_address_the_relay_cannot_take",),
     "R19": (f"{MAIL}::test_it_shows_one_domain_in_letters_and_compares_it_in_ascii",),
-    "R20": (f"{MAIL}::test_it_comes_from_an_envelope_that_tells_whose_it_is", "tests/unit/inbound/test_marks.py::test_it_finds_each_mark_alone_and_says_whose_mail_it_was"),
+    "R20": (f"{MAIL}::test_it_comes_from_an_envelope_that_tells_whose_it_is", "tests/unit/inbound/test_marks.py::test_it_finds_each_mark_alone_and_says_whose_mail_it_was", f"{DIALOGUE}::test_it_names_the_mail_for_reports_when_the_relay_offers_dsn", f"{INBOUND}receive.py::test_the_envid_alone_proves_it"),
     "R23": (f"{INBOUND}effects.py::test_it_records_a_forged_report_and_changes_nothing", "tests/unit/inbound/test_marks.py::test_it_believes_no_mark_with_one_letter_changed"),
     "R24": (f"{MAIL}::test_it_keeps_to_the_limits",),
     "R26": (f"{HOSTILE}::test_it_takes_no_trick_at_any_way_in", f"{HOSTILE}::test_it_carries_any_name"),
