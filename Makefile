@@ -31,6 +31,7 @@ $(UV):
 	@echo "Installing uv, which installs the rest ..."
 	@$(PYTHON) -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check uv
 
-.venv/.ready: $(UV) uv.lock pyproject.toml
+# worker.py is copied when the project is installed, so a change of it installs anew.
+.venv/.ready: $(UV) uv.lock pyproject.toml worker.py
 	@echo "Installing the dependencies in uv.lock ..."
-	@$(UV) sync --frozen --python $(PYTHON) && touch .venv/.ready
+	@$(UV) sync --frozen --reinstall-package challenge --python $(PYTHON) && touch .venv/.ready

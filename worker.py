@@ -123,6 +123,7 @@ def _tick_until(stop: threading.Event, crew: Crew, settings: Settings, challenge
             hint(queue, _hints_for(done, settings.workers))
             refresh(database, challenge.slug, challenge.length, clock.now())
             watch(database, settings, clock.now())
+            accountant.look(database)
             redis_is_well = True
         except RedisError as error:
             if redis_is_well:

@@ -117,6 +117,7 @@ class Relay:
     def __init__(self) -> None:
         self.messages: list[tuple[str, bytes]] = []
         self.say: Callable[[str, str], str | None] = lambda _command, _recipient: None
+        self.open: set[asyncio.Transport] = set()
         self._loop = asyncio.new_event_loop()
         server = self._loop.run_until_complete(self._loop.create_server(lambda: _Dialogue(self), "127.0.0.1", 0))
         self.port = server.sockets[0].getsockname()[1]
@@ -134,10 +135,17 @@ class Relay:
         return [match[1].decode() for match in found if match]
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._server.close)
+        asyncio.run_coroutine_threadsafe(self._hang_up(), self._loop).result(5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()
+
+    async def _hang_up(self) -> None:
+        self._server.close()
+        for transport in self.open:
+            transport.abort()
+        while self.open:
+            await asyncio.sleep(0)
 
 
 class _Dialogue(asyncio.Protocol):
@@ -147,7 +155,11 @@ class _Dialogue(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.relay.open.add(transport)
         transport.write(b"220 test relay\r\n")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.relay.open.discard(self.transport)
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data

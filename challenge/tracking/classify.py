@@ -19,7 +19,7 @@ from typing import Any
 
 from challenge.tracking.networks import Networks
 
-RULES = "2"
+RULES = "3"
 BURST = timedelta(seconds=10)
 BURST_LINKS = 3
 SCAN_AFTER_DELIVERY = timedelta(minutes=10)
@@ -37,6 +37,11 @@ _AGENTS = (
         ),
     ),
 )
+_SEEN = {
+    "missing": "a press, by an unnamed program",
+    "tool": "a press, by a program",
+    "headless": "a press, by a program",
+}
 _PROXIES = ("gmail_proxy", "yahoo_proxy", "apple_privacy")
 
 
@@ -126,7 +131,10 @@ def observe(method: str, headers: Mapping[str, str], address: str, key: bytes, k
 
 def classify(event: Sighting, context: Context) -> Verdict:
     """The verdict on one request. The rules in order: method, prefetch, no agent; a filter's own network; image
-    proxies; a burst or a probe of the same mail; a filter that also carries people, soon after delivery; tools."""
+    proxies; a burst or a probe of the same mail; a filter that also carries people, soon after delivery; tools.
+
+    A press of the button carries what only its page shows, so the name of a program says nothing against it: people press
+    through switches, voices and programs of their own. Only a burst or a filter's network make it `unsure`."""
     verdict = _judge(event, context)
     if event.link == DONE and verdict.who is Who.machine:
         return Verdict(Who.unsure, verdict.reasons)
@@ -135,7 +143,7 @@ def classify(event: Sighting, context: Context) -> Verdict:
 
 def _judge(event: Sighting, context: Context) -> Verdict:
     kept = event.evidence
-    if reason := _by_itself(kept):
+    if reason := _by_itself(kept, is_press=event.link == DONE):
         return Verdict(Who.machine, (reason,))
     if kept.agent in _PROXIES and event.link == OPEN:
         return Verdict(Who.proxy, (kept.agent.replace("_", " "),))
@@ -144,18 +152,20 @@ def _judge(event: Sighting, context: Context) -> Verdict:
     soon = context.after_delivery is not None and context.after_delivery <= SCAN_AFTER_DELIVERY
     if kept.network and soon:
         return Verdict(Who.machine, (f"{kept.network}, within ten minutes of delivery",))
-    if kept.agent in ("headless", "tool"):
+    if kept.agent in ("headless", "tool") and event.link != DONE:
         return Verdict(Who.machine, (kept.agent,))
-    return Verdict(Who.person, (f"{kept.network}, later than a scan" if kept.network else "a browser",))
+    return Verdict(
+        Who.person, (f"{kept.network}, later than a scan" if kept.network else _SEEN.get(kept.agent, "a browser"),)
+    )
 
 
-def _by_itself(kept: Evidence) -> str:
+def _by_itself(kept: Evidence, *, is_press: bool) -> str:
     """Why the request alone is a machine's, or nothing."""
     if kept.method == "HEAD":
         return "HEAD request"
     if kept.prefetch:
         return "prefetch header"
-    if kept.agent == "missing":
+    if kept.agent == "missing" and not is_press:
         return "no user agent"
     if kept.certain:
         return f"network of {kept.network}"

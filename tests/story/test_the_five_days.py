@@ -164,6 +164,17 @@ def test_it_brings_a_person_through_the_five_days_on_postgresql(
     assert (numbers["signed_up"], numbers["confirmed"], numbers["finished"]) == (1, 1, 1)
     assert [day["done"] for day in numbers["days"]] == [1] * 5
     assert service.command("audit").returncode == 0
+    token = service.command("token", "add", "story").stdout.strip()
+    asking = urllib.request.Request(f"{service.web}/api/v1/audit", headers={"Authorization": f"Bearer {token}"})
+
+    def audited_beside_the_tick() -> bool:
+        try:
+            with urllib.request.urlopen(asking, timeout=10) as answer:
+                return bool(json.load(answer)["balanced"])
+        except urllib.error.HTTPError:  # none was run yet
+            return False
+
+    service.wait(audited_beside_the_tick)
 
 
 @pytest.mark.story
