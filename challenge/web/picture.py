@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class Picture:
-    """Takes GET and HEAD of /o/<token>.gif; everything else is the pages'."""
+    """Takes /o/<token>.gif; everything else is the pages'. OPTIONS and other methods are answered and do nothing."""
 
     def __init__(self, pages: WSGIApplication, found: Service) -> None:
         self._pages, self._found = pages, found
@@ -46,8 +46,12 @@ class Picture:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
-        if not (path.startswith(_START) and path.endswith(_END) and method in ("GET", "HEAD")):
+        if not (path.startswith(_START) and path.endswith(_END)):
             return self._pages(environ, start_response)
+        if method not in ("GET", "HEAD"):
+            status = "204 No Content" if method == "OPTIONS" else "405 Method Not Allowed"
+            start_response(status, [("Allow", "GET, HEAD, OPTIONS")])
+            return []
         try:
             self._opened(path[len(_START) : -len(_END)], environ)
         except BadToken:

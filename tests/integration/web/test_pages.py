@@ -467,7 +467,7 @@ def test_the_picture_is_answered_alike_for_all_and_kept_with_the_visitors_own_ne
     assert (looked.status_code, looked.data, looked.headers) == (200, b"", got.headers)
     assert got.headers["Cache-Control"] == "no-store, max-age=0"
     assert got.headers["X-Robots-Tag"] == "noindex, nofollow"
-    assert site.client.post(pixel).status_code == 404
+    assert site.client.post(pixel).status_code == 405
     with site.database.read() as session:
         events = session.exec(select(Event).where(Event.kind == EventKind.opened)).all()
         assert sorted(event.who for event in events) == ["machine", "person"]
