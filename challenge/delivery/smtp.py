@@ -343,10 +343,10 @@ class _Courier:
             await line.drained(self.sender.timeouts.step)
             following = await self._look_ahead(line)
             wanted = await durable
-            for _ in range(
-                2
-            ):  # what came in during the commit is noticed before the dot goes out: asyncio polls in the
-                await asyncio.sleep(0)  # first pass, and reads what it found behind us, so before the second is over
+            # What came in during the commit is noticed before the dot goes out. asyncio polls in the first pass and reads
+            # what it found behind us, so before the second is over.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
         except BaseException:
             await _settled(durable)
             if following is not None:
