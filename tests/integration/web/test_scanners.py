@@ -17,7 +17,7 @@ from challenge.rendering.links import Address
 from challenge.rendering.templates import FOLDERS, Content
 from tests.integration.web.stage import Person, Stage
 
-BROWSER_WAITS_SECONDS = 3  # in the field they wait 10; every tab waits at once, so this is all it costs
+BROWSER_WAITS_SECONDS = 10  # as long as they wait in the field; every tab waits at once, so this is all it costs
 LOOKS = (EventKind.opened, EventKind.clicked)  # written down, judged, and worth nothing for the person
 _CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0 Safari/537.36"
 PROFILES = {
