@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import abort, flash, redirect, render_template, request, url_for
 
-from challenge import accounts
+from challenge import accounts, guards
 from challenge.access.log import write_down
 from challenge.access.roles import May
 from challenge.dispatch import is_stopped, resume_sending, stop_sending
@@ -15,6 +15,8 @@ from challenge.morning import morning
 from challenge.stats.funnel import funnel
 from challenge.web import service
 from challenge.web.dashboard.door import me, needs, room
+
+DOMAINS = 10  # recipient domains on the page; the largest first
 
 
 @room.get("/")
@@ -26,8 +28,15 @@ def today() -> str:
         numbers = funnel(rows, found.challenge.slug, found.challenge.length, now)
         this = morning(rows, found.challenge, found.settings, now)
         audited, is_asked = accounts.last(rows), accounts.is_asked(rows)
+        watched = guards.numbers(rows, now, domains=DOMAINS)
     return render_template(
-        "dashboard/today.html", numbers=numbers, this=this, audited=audited, is_asked=is_asked, now=now
+        "dashboard/today.html",
+        numbers=numbers,
+        this=this,
+        audited=audited,
+        is_asked=is_asked,
+        watched=watched,
+        now=now,
     )
 
 

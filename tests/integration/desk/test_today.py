@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from datetime import date, timedelta
@@ -11,9 +12,10 @@ from sqlmodel import select
 
 from challenge import accounts
 from challenge.clock import real_now
-from challenge.dispatch import is_stopped, raise_alert, stop_sending
+from challenge.dispatch import PAUSED, is_stopped, raise_alert, stop_sending
+from challenge.guards import tally
 from challenge.journey import Pace
-from challenge.models import Alert, Delivery, DeliveryState, Enrollment, Event, EventKind, Installation
+from challenge.models import Alert, Delivery, DeliveryState, Enrollment, Event, EventKind, Installation, RateBudget
 from challenge.morning import Morning, _following, morning
 from challenge.plan import plan_due
 from tests.integration.desk.town import FRIDAY, Town
@@ -188,3 +190,20 @@ def test_it_welcomes_an_empty_desk(small_desk: Any) -> None:
     signed = replace(small_desk.challenge, reviewed_by="Dr. Ada")
     small_desk.app.extensions["challenge"] = replace(small_desk.service, challenge=signed)
     assert "Nothing needs you" in small_desk.browser("owner").text("/dashboard/")
+
+
+def test_it_shows_what_each_recipient_domain_does(small_desk: Any) -> None:
+    with small_desk.database.write() as session:
+        tally(
+            session,
+            {("gmail.com", "sent"): 1234, ("gmail.com", "complained"): 2, ("slow.example", "deferred"): 7},
+            small_desk.service.clock.now(),
+        )
+        session.add(RateBudget(scope=f"{PAUSED}slow.example", free_at=real_now() + timedelta(hours=1)))
+    page = small_desk.browser("viewer").text("/dashboard/")
+    rows = re.findall(r'<th scope="row">([a-z.]+)</th>((?:<td>.*?</td>)+)</tr>', page)
+    told = {domain: re.findall(r"<td>(.*?)</td>", cells) for domain, cells in rows}
+    assert told["gmail.com"] == ["1,234", "0", "0", "2", "open"]
+    assert told["slow.example"][:4] == ["0", "7", "0", "0"]
+    assert told["slow.example"][4].startswith("left alone until ")
+    assert "1,234 to Gmail" in page

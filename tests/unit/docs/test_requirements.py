@@ -26,7 +26,7 @@ DOCTOR, DIALOGUE, INBOUND = (
 )
 ROWS: dict[str, tuple[str, ...]] = {
     "P1": (f"{ENGINE}guards.py::test_it_watches_gmails_day", "tests/integration/doctor/test_examined.py::test_gmail_is_watched"),
-    "P2": (f"{DOCTOR}dmarc.py::test_it_judges_record_and_alignment", f"{DOCTOR}domain.py::test_published_keys_are_ours", f"{DOCTOR}spf.py::test_it_says_whether_the_relay_is_covered"),
+    "P2": (f"{DOCTOR}dmarc.py::test_it_judges_record_and_alignment", f"{DOCTOR}domain.py::test_published_keys_are_ours", f"{DOCTOR}domain.py::test_a_wrong_record_is_named", f"{DOCTOR}spf.py::test_it_says_whether_the_relay_is_covered"),
     "P3": ("tests/unit/docs/test_requirements.py::test_it_blames_no_person_for_what_gmail_says_of_us",),
     "P4": (f"{DOCTOR}domain.py::test_a_name_must_lead_back_and_the_relays_is_not_ours_to_judge",),
     "P5": (f"{DIALOGUE}::test_it_gives_neither_mail_nor_password_to_a_relay_that_hides_tls",),
