@@ -7,15 +7,18 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from challenge.clock import real_now, set_up
+from challenge.audit import Audit, audit
+from challenge.clock import Clock, real_now, set_up
 from challenge.db import Database
 from challenge.embedded.valkey import EmbeddedValkey
 from challenge.errors import UsageError
 from challenge.programme.definition import load, shipped
 from challenge.settings import Settings, read_settings
+from challenge.stats.funnel import Funnel, funnel
 from challenge.supervisor import (
     Supervisor,
     exit_with_parent,
@@ -51,7 +54,7 @@ def up(settings: Settings, echo: Echo) -> int:
 
 def demo(echo: Echo, people: int) -> int:
     """Everything with synthetic people; starts afresh each time, in its own folder of the data directory."""
-    settings = _demo_settings()
+    settings = _demo_settings("demo")
     supervisor = Supervisor(settings.data_dir, echo)
     supervisor.hold()
     _start_afresh(settings.data_dir)
@@ -76,6 +79,49 @@ def demo(echo: Echo, people: int) -> int:
         return supervisor.run_forever(tell, crowd.report)
     finally:
         crowd.stop()
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a rehearsal came to. `lost`: requests that the web side did not answer; `is_complete`: it ran to its end."""
+
+    numbers: Funnel
+    accounts: Audit
+    lost: int
+    is_complete: bool
+
+
+def simulate(echo: Echo, people: int) -> Rehearsal:
+    """The whole challenge from sign-up to the last mail, through the real processes; then stops them and counts.
+
+    In its own folder of the data directory, afresh each time; no mail leaves this machine. Raises UsageError."""
+    settings = _demo_settings("simulate")
+    supervisor = Supervisor(settings.data_dir, echo)
+    supervisor.hold()
+    _start_afresh(settings.data_dir)
+    prepare(settings, waits=True)
+    web = _add_processes(supervisor, settings)
+    from challenge.simulate import Crowd
+
+    crowd = Crowd(settings, web, people, echo, stays=False)
+
+    def look() -> None:
+        crowd.report()
+        if crowd.is_over:
+            supervisor.finish()
+
+    try:
+        supervisor.run_forever(crowd.start, look)
+    finally:
+        crowd.stop()
+    challenge = load(Path(settings.content)) if settings.content else shipped()
+    database = Database(settings.database)
+    now = Clock(database).now()
+    with database.read() as session:
+        numbers = funnel(session, challenge.slug, challenge.length, now)
+        accounts = audit(session, challenge, settings, now)
+    database.close()
+    return Rehearsal(numbers, accounts, crowd.lost, crowd.is_over)
 
 
 def work(settings: Settings) -> int:
@@ -134,16 +180,18 @@ def _add_inbox(supervisor: Supervisor, settings: Settings, common: dict[str, str
     return f"smtp+plain://127.0.0.1:{port}"
 
 
-def _demo_settings() -> Settings:
-    """The demo never touches what `up` uses, and never a real relay."""
+def _demo_settings(folder: str) -> Settings:
+    """A demo or a rehearsal never touches what `up` uses, and never a real relay."""
     base = read_settings()
     if base.is_production:
-        raise UsageError("CHALLENGE_ENV=production: the demo with its login is for development only.")
+        raise UsageError(
+            "CHALLENGE_ENV=production: demo and rehearsal are for development: run them with CHALLENGE_ENV=development."
+        )
     for name in ("SMTP_URL", "DATABASE_URL", "REDIS_URL"):
         if os.environ.pop(f"CHALLENGE_{name}", None) or os.environ.pop(name, None):
-            log.warning("The demo does not use this setting.", extra={"variable": name})
+            log.warning("Demo and rehearsal do not use this setting.", extra={"variable": name})
         os.environ[f"CHALLENGE_{name}"] = ""
-    os.environ["CHALLENGE_DATA_DIR"] = str(base.data_dir / "demo")
+    os.environ["CHALLENGE_DATA_DIR"] = str(base.data_dir / folder)
     os.environ.setdefault("CHALLENGE_CLOCK_SPEED", str(DEMO_SPEED))
     if base.clock_start is None:
         midnight = real_now().replace(hour=0, minute=0, second=0, microsecond=0)

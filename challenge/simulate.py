@@ -1,4 +1,5 @@
-"""How would people behave? Synthetic participants who use the real service over HTTP, for the demo.
+"""How would people behave? Synthetic participants who use the real service over HTTP, for the demo and
+for rehearsals.
 
 Each person reads their mails in the inbox, opens some, taps "I did it" on most days, rests when tired, and sometimes
 stops. A few are behind mail scanners. Nobody here has a shortcut: they only see what a person sees.
@@ -21,9 +22,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlencode, urlsplit
 
+from sqlmodel import col, select
+
 from challenge.clock import Clock, change_speed
 from challenge.db import Database
 from challenge.embedded.store import Inbox, StoredMail
+from challenge.models import OPEN_STATES, Delivery, Enrollment
 from challenge.settings import Settings
 
 _ZONES = (
@@ -56,6 +60,7 @@ _AGENTS = {
     "yahoo": "YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html",
 }
 _SIGN_UP_HOURS = 30
+_QUIET_LOOKS = 40  # at 20 a second
 _SLOW_SPEED = 1440.0
 _REPORT_SECONDS = 5.0
 
@@ -82,8 +87,18 @@ class Person:
 class Crowd:
     """All of them, in one thread with a few helpers for HTTP."""
 
-    def __init__(self, settings: Settings, web: str, count: int, echo: Callable[[str], None], seed: int = 5) -> None:
-        self._settings, self._echo = settings, echo
+    def __init__(
+        self,
+        settings: Settings,
+        web: str,
+        count: int,
+        echo: Callable[[str], None],
+        seed: int = 5,
+        *,
+        stays: bool = True,
+    ) -> None:
+        """`stays`: when most are through, the clock slows down for whoever looks around; otherwise `is_over` comes."""
+        self._settings, self._echo, self._stays = settings, echo, stays
         self._host = urlsplit(web)
         self._people = {person.email: person for person in _people(count, seed)}
         self._random = random.Random(seed)
@@ -95,6 +110,13 @@ class Crowd:
         self._now: datetime | None = None
         self._numbers = itertools.count()
         self._slowed = False
+        self._quiet = 0
+        self.is_over = False
+
+    @property
+    def lost(self) -> int:
+        """Requests that the web side did not answer."""
+        return self._seen["lost"]
 
     def start(self) -> None:
         self._thread.start()
@@ -134,7 +156,10 @@ class Crowd:
                 while acts and acts[0][0] <= now:
                     ready.append(heapq.heappop(acts)[2])
                 list(pool.map(self._do, ready))
-                self._slow_down(database, acts)
+                if self._stays:
+                    self._slow_down(database, acts)
+                else:
+                    self._look_whether_over(database, acts)
         inbox.close()
         database.close()
 
@@ -143,6 +168,18 @@ class Crowd:
             act()
         except (OSError, http.client.HTTPException):
             self._seen["lost"] += 1
+
+    def _look_whether_over(self, database: Database, acts: list[tuple[datetime, int, Callable[[], None]]]) -> None:
+        """Nobody has anything left to do, no mail is on its way, and none will be planned; for a while, since a mail that
+        was just sent is answered, and planned on from, a moment later."""
+        self._quiet = 0 if acts or not self._all_is_sent(database) else self._quiet + 1
+        self.is_over = self._quiet > _QUIET_LOOKS
+
+    def _all_is_sent(self, database: Database) -> bool:
+        open_mails = select(Delivery.id).where(col(Delivery.state).in_(OPEN_STATES)).limit(1)
+        plans = select(Enrollment.id).where(col(Enrollment.plan_at).is_not(None)).limit(1)
+        with database.read() as session:
+            return session.exec(open_mails).first() is None and session.exec(plans).first() is None
 
     def _slow_down(self, database: Database, acts: list[tuple[datetime, int, Callable[[], None]]]) -> None:
         finished = self._seen["finish"] > 0.9 * (self._seen["confirmed"] - self._seen["stopped"])

@@ -143,6 +143,10 @@ class Supervisor:
                 self._release()
         return 0
 
+    def finish(self) -> None:
+        """What it was started for is done: `run_forever` stops all and returns 0. For callbacks."""
+        self._asked = self._asked or 1
+
     def _wait_for_lock(self, lock: IO[str]) -> None:
         deadline = time.monotonic() + LAST_RUN_SECONDS
         told = False

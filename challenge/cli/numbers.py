@@ -15,6 +15,7 @@ from challenge.clock import Clock
 from challenge.stats.filter import DIMENSIONS
 
 if TYPE_CHECKING:
+    from challenge.audit import Audit
     from challenge.stats.funnel import Funnel
     from challenge.stats.groups import Cohort, Group
 
@@ -50,7 +51,7 @@ def stats(as_json: bool, by: str, recount: bool, **words: str) -> None:
         elif by:
             _print_groups(groups(session, *asked, by, filter), as_json=as_json)
         else:
-            _print_funnel(funnel(session, *asked, filter), as_json=as_json)
+            print_funnel(funnel(session, *asked, filter), as_json=as_json)
 
 
 def _recount(session: Session, challenge: str, length: int, now: datetime, *, as_json: bool) -> None:
@@ -64,7 +65,7 @@ def _recount(session: Session, challenge: str, length: int, now: datetime, *, as
     sys.exit(1 if different else 0)
 
 
-def _print_funnel(numbers: Funnel, *, as_json: bool) -> None:
+def print_funnel(numbers: Funnel, *, as_json: bool = False) -> None:
     if as_json:
         print_json(numbers.to_dict())
         return
@@ -131,12 +132,16 @@ def audit(as_json: bool) -> None:
     if as_json:
         print_json(found.to_dict())
     else:
-        click.echo(f"{found.owed} mails owed by now.")
-        for mail, states in found.mails.items():
-            click.echo(f"  {mail:<20} " + ", ".join(f"{count} {state}" for state, count in sorted(states.items())))
-        for number, key in found.uncertain:
-            click.echo(f"  uncertain: enrollment {number}, {key}")
-        for problem in found.problems:
-            click.echo(f"  PROBLEM enrollment {problem.enrollment} {problem.key}: {problem.problem}")
-        click.echo("All is accounted for." if found.balanced else f"{len(found.problems)} problems.")
+        print_audit(found)
     sys.exit(0 if found.balanced else 1)
+
+
+def print_audit(found: Audit) -> None:
+    click.echo(f"{found.owed} mails owed by now.")
+    for mail, states in found.mails.items():
+        click.echo(f"  {mail:<20} " + ", ".join(f"{count} {state}" for state, count in sorted(states.items())))
+    for number, key in found.uncertain:
+        click.echo(f"  uncertain: enrollment {number}, {key}")
+    for problem in found.problems:
+        click.echo(f"  PROBLEM enrollment {problem.enrollment} {problem.key}: {problem.problem}")
+    click.echo("All is accounted for." if found.balanced else f"{len(found.problems)} problems.")
