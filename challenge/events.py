@@ -34,7 +34,13 @@ _PLANNING = {
     EventKind.complained,
     EventKind.resent,
 }
-_ADDRESS = re.compile(r"[^\s<>()\[\]:;,\"']+@[^\s<>()\[\]:;,\"']+")
+_PART = r"[^\s<>()\[\]:;,\"'@\uff20]{1,320}"
+_AT = r"(?:[@\uff20]|[%=]40|&#0{0,5}64;|&#x0{0,5}40;|\s?[\[({]\s?at\s?[\])}]\s?|_at_)"
+_ADDRESS = re.compile(
+    rf"(?:\"(?:[^\"\\\n]|\\.){{1,320}}\"|{_PART}){_AT}{_PART}"  # also quoted (RFC 5321 4.1.2), encoded or spelt
+    rf"|{_PART}\sat\s{_PART}(?:\sdot\s{_PART}){{1,5}}",
+    re.IGNORECASE,
+)
 
 
 def lock(session: Session, enrollment_id: int) -> tuple[Enrollment, Subscriber]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, delete, select
 
 from challenge.bounced import complaint, hard_bounce, soft_bounce
 from challenge.clock import real_now
@@ -38,6 +38,7 @@ _OUR_SIDE = frozenset(
         Reason.challenge_response,
     }
 )
+KEPT = timedelta(days=180)
 _REFUSED = frozenset({Reason.content, Reason.policy, Reason.reputation, Reason.authentication})
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ def take(
     source: str,
 ) -> str:
     """Records the report and does what follows; the word for what it did. Safe to call twice with the same report.
+    Reports older than half a year go: what they did stays, as events and suppressions.
 
     `now` is challenge time. `authenticated_by` says what proved it (`verp`, `message-id`, `ses signature`); empty: nothing
     did. Our own numbers decide whose report it is; the reported recipient is asked only when neither number is known, for
@@ -86,6 +88,7 @@ def take(
         occurred_at=now,
         recorded_at=real_now(),
     )
+    session.exec(delete(InboundReport).where(col(InboundReport.recorded_at) < row.recorded_at - KEPT))
     row.digest = _digest(row)
     if not _is_new(session, row):
         return Effect.known

@@ -22,6 +22,7 @@ from challenge.web.speaking import asked
 
 HONEYPOT = "website"
 WAYS_IN = ("public.sign_up", "api.sign_up")
+WORK = "embed.proof"  # asked for before each of them, so it has as many
 _PROOF_ITERATIONS = 2000
 _PROOF_PREFIX = "00"  # one try in 256 succeeds
 _PROOF_LASTS_SECONDS = 3600
@@ -67,6 +68,8 @@ def limit(app: Flask, limiter: Limiter, settings: Settings) -> None:
     limits = []
     if settings.signup_rate:
         limits.append(limiter.shared_limit(settings.signup_rate, scope="signup", methods=["POST"]))
+        work = limiter.shared_limit(settings.signup_rate, scope="signup work", methods=["POST"])
+        app.view_functions[WORK] = cast(Any, work(app.view_functions[WORK]))
     if settings.signup_address_rate:
         limits.append(
             limiter.shared_limit(

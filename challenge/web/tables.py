@@ -22,7 +22,7 @@ from challenge.stats.filter import DIMENSIONS, Filter, read
 from challenge.stats.inference import Comparison
 
 Cell = str | int | float | None
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")  # also the full-width signs
 
 
 @dataclass(frozen=True)

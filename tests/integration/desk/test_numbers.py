@@ -87,7 +87,7 @@ def test_it_tells_the_command_line_the_same(small_desk: Any) -> None:
     assert [day["done"] for day in ours["days"]] == [day["done"] for day in answer["days"]]
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", " =", "\n@", "\u00a0+"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", " =", "\n@", "\u00a0+"])
 def test_it_never_writes_a_formula(start: str) -> None:
     word = f"{start}HYPERLINK(1)"
     table = tables.Table("x", "X", (tables.Column("word", "Word", "word"), tables.Column("n", "N")), ((word, -3),))

@@ -11,7 +11,7 @@ from sqlmodel import select
 from challenge import signup
 from challenge.db import Database
 from challenge.events import append, is_suppressed, lock
-from challenge.inbound.effects import take
+from challenge.inbound.effects import KEPT, take
 from challenge.inbound.report import Hardness, Reason, Report, ReportKind
 from challenge.models import (
     Alert,
@@ -225,6 +225,17 @@ def test_it_keeps_no_address_once_somebody_is_erased(desk: Desk) -> None:
     (row,) = desk.all(InboundReport)
     assert (row.enrollment_id, row.address_hash, row.evidence) == (None, "", "")
     assert "@" not in desk.all(Suppression)[0].evidence
+    assert desk.suppressed()
+
+
+def test_it_forgets_reports_after_half_a_year_and_not_what_they_did(desk: Desk) -> None:
+    desk.take(DEAD)
+    with desk.database.write() as session:
+        row = session.exec(select(InboundReport)).one()
+        row.recorded_at -= KEPT + timedelta(hours=1)
+        session.add(row)
+    desk.take(SINGLE["other"])
+    assert [row.kind for row in desk.all(InboundReport)] == [ReportKind.other]
     assert desk.suppressed()
 
 

@@ -420,6 +420,14 @@ def test_it_tells_other_sites_why_they_must_wait(tmp_path: Path) -> None:
     site.database.close()
 
 
+def test_it_hands_out_work_only_so_often(tmp_path: Path) -> None:
+    site = Site(tmp_path, signup_rate="2/minute", signup_proof=True)
+    asked = [site.client.post("/api/v1/signups/proof", json={"email": "ana@example.com"}) for _ in range(3)]
+    assert [answer.status_code for answer in asked] == [200, 200, 429]
+    assert site.client.post("/signup", data={"email": "ana@example.com"}).status_code == 422  # it has its own budget
+    site.database.close()
+
+
 def test_it_keeps_where_somebody_came_from(site: Site) -> None:
     page = site.client.get(
         "/?utm_source=pod&utm_campaign=march&form_variant=b", headers={"Referer": "https://a.example/x"}

@@ -1,0 +1,65 @@
+"""What strangers typed or a relay said: what may be kept of it, and what may stand in somebody else's mail."""
+
+from __future__ import annotations
+
+import pytest
+
+from challenge.errors import BadInput
+from challenge.events import without_addresses
+from challenge.signup import name
+
+
+@pytest.mark.parametrize(
+    "real",
+    [
+        "J.R.",
+        "Ph.D. Ana",
+        "St. John",
+        "J.Robert",
+        "O'Neil",
+        "Mary-Jane",
+        "Ana Maria 2nd",
+        "Анна",
+        "אבי",
+        "علی\u200cرضا",
+        "क्\u200dष",
+    ],
+)
+def test_it_keeps_real_names(real: str) -> None:
+    assert name(real) == real
+
+
+@pytest.mark.parametrize(
+    "typed", ["Ana\u202e", "\u2066Ana\u2069", "\u200fAna", "A\u00adna", "Ana\ufeff", "An\U000e0041a"]
+)
+def test_it_takes_out_what_turns_letters_around_or_hides(typed: str) -> None:
+    assert name(typed) == "Ana"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "Win at evil.com", "EVIL.COM", "bit.ly/x", "t.co", "пример.рф", "evil。com", "evil｡com", "evil․com", "ＥＶＩＬ．ＣＯＭ",
+        "ev\u200bil.com", "http:evil", "www.evil", "ann＠evil", "You won $500", "Call 5551234", "€ 20 for you",
+    ],
+)  # fmt: skip
+def test_it_refuses_a_name_that_is_an_advertisement(typed: str) -> None:
+    with pytest.raises(BadInput):
+        name(typed)
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("<ana@example.com> no such user", "<(address)> no such user"),
+        ('"ana doe"@example.com unknown', "(address) unknown"),
+        ('"a\\"b"@example.com', "(address)"),
+        ("ana(at)example.com, ben [ AT ] example.org", "(address), (address)"),
+        ("ana at example dot co dot uk is gone", "(address) is gone"),
+        ("ana=40example.com ana%40example.com ana&#64;example.com", "(address) (address) (address)"),
+        ("ana＠example.com ana_at_example.com", "(address) (address)"),
+        ("refused at mx.example.com (at 10:00)", "refused at mx.example.com (at 10:00)"),
+    ],
+)
+def test_it_keeps_no_address_however_it_is_written(said: str, kept: str) -> None:
+    assert without_addresses(said) == kept
