@@ -14,22 +14,26 @@ _NUMBERS = {
     False: "WITH n(i) AS (SELECT generate_series(1, :count))",
 }
 _DOMAINS = 50
+_LOCAL_HOUR = 11
 
 
 def fill(database: Database, count: int, edition: str, *, due: int | None = None) -> None:
-    """`count` people, seated, in UTC, who said yes a day ago and got their welcome; the day-1 mail of the first `due`
-    (all) was due at this hour, that of the others is due tomorrow. Addresses are spread over 50 domains under
-    .example. The events are there too, so that the planner and the audit find what they would find in real life."""
+    """`count` people, seated, in the zone where it is eleven now, who said yes a day ago and got their welcome; the day-1
+    mail of the first `due` (all) was due at this hour, that of the others is due tomorrow. Addresses are spread over 50
+    domains under .example. The events are there too, so that the planner and the audit find what they would find in
+    real life."""
     real = datetime.now(UTC)
     hour = real.replace(minute=0, second=0, microsecond=0)
-    rhythm = {"timezone": "UTC", "hour": hour.hour, "pace": "daily"}
+    zone = f"Etc/GMT{hour.hour - _LOCAL_HOUR:+}"  # POSIX: west of Greenwich counts as plus. At night no mail would leave
+    rhythm = {"timezone": zone, "hour": _LOCAL_HOUR, "pace": "daily"}
     values = {
         "count": count,
         "yesterday": _stamp(database, hour - timedelta(days=1)),
         "today": _stamp(database, hour),
         "tomorrow": _stamp(database, hour + timedelta(days=1)),
         "due": count if due is None else due,
-        "hour": hour.hour,
+        "hour": _LOCAL_HOUR,
+        "zone": zone,
         "edition": edition,
         "imported": json.dumps(rhythm | {"imported": True}),
         "rhythm": json.dumps(rhythm),
@@ -50,7 +54,7 @@ def fill(database: Database, count: int, edition: str, *, due: int | None = None
     with database._writer.begin() as connection:
         for statement in (
             f"INSERT INTO subscriber (id, email, email_key, first_name, timezone, hour, locale, tracking, created_at) "
-            f"{numbers} SELECT i, {address}, {address}, 'Person ' || i, 'UTC', :hour, 'en', {yes}, {said_yes} FROM n",
+            f"{numbers} SELECT i, {address}, {address}, 'Person ' || i, :zone, :hour, 'en', {yes}, {said_yes} FROM n",
             "INSERT INTO enrollment (id, subscriber_id, challenge, run, state, position, pace, goal, variant, source,"
             " utm_source, utm_medium, utm_campaign, utm_term, utm_content, referrer, form_variant, edition,"
             " signed_up_at, confirmed_at, plan_at) "
