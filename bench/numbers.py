@@ -88,7 +88,7 @@ def fill(database: Database, people: int) -> None:
         _triggers(connection, sqlite, on=False)
         for statement in statements:
             connection.execute(text(statement))
-        connection.execute(text("INSERT INTO stats_mark (number, mark) SELECT DISTINCT id / 1024, 0 FROM enrollment"))
+        connection.execute(text("INSERT INTO stats_mark (enrollment_id) SELECT id FROM enrollment ORDER BY id"))
         _triggers(connection, sqlite, on=True)
     with database.engine.connect() as connection:
         connection.execute(text("ANALYZE"))

@@ -24,7 +24,9 @@ def fill(database: Database, count: int, edition: str, *, due: int | None = None
     real life."""
     real = datetime.now(UTC)
     hour = real.replace(minute=0, second=0, microsecond=0)
-    zone = f"Etc/GMT{hour.hour - _LOCAL_HOUR:+}"  # POSIX: west of Greenwich counts as plus. At night no mail would leave
+    zone = (
+        f"Etc/GMT{hour.hour - _LOCAL_HOUR:+}"  # POSIX: west of Greenwich counts as plus. At night no mail would leave
+    )
     rhythm = {"timezone": zone, "hour": _LOCAL_HOUR, "pace": "daily"}
     values = {
         "count": count,

@@ -495,9 +495,11 @@ class StatsBlock(SQLModel, table=True):
 
 
 class StatsMark(SQLModel, table=True):
-    """A block that is no longer what the rows say. Written by triggers, one row for each transaction that changed it."""
+    """A change of somebody whose stored block does not have it yet. Written by triggers in the transaction of the change;
+    an id is never used twice, for a process remembers which it has looked at."""
 
     __tablename__ = "stats_mark"
+    __table_args__ = {"sqlite_autoincrement": True}
 
-    number: int = Field(primary_key=True, sa_type=BigInteger)
-    mark: int = Field(primary_key=True, sa_type=BigInteger)
+    id: int | None = Field(default=None, primary_key=True, sa_type=BigId)
+    enrollment_id: int = Field(sa_type=BigInteger)

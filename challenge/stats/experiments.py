@@ -72,7 +72,7 @@ def experiment(
         raise BadInput("goal", f"goal must be one of: {', '.join(goals_of(kind, length))}.")
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for block, people in Crowd(load(session, challenge, length, now), filter, now):
-        for word, there in block.words[kind].items():
+        for word, there in block.family(f"words:{kind}").items():
             if word != NONE and goal == SIGNED_UP:
                 counts[word][0] += (people & there).bit_count()
             elif word != NONE:

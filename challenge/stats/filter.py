@@ -60,8 +60,11 @@ class Filter:
         """Whether visits can be counted under it: a visitor has no position, no zone and no mail variant yet."""
         return all(name in OF_A_VISIT for name in self.words)
 
-    def includes(self, day: date) -> bool:
-        return (self.since is None or day >= self.since) and (self.until is None or day <= self.until)
+    def includes(self, day: str) -> bool:
+        """Whether a day, written like 2027-03-01, lies between `since` and `until`."""
+        return (self.since is None or day >= self.since.isoformat()) and (
+            self.until is None or day <= self.until.isoformat()
+        )
 
     def to_query(self) -> dict[str, str]:
         """The parameters of an address that `read` turns into this filter again."""

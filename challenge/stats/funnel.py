@@ -121,21 +121,20 @@ class Crowd:
 
     def median(self, step: str) -> int | None:
         """The lower median of the minutes waited: down the slices from the highest, keeping the half it lies in."""
-        left = [
-            (block.waits[step], people & block.get(f"waited:{step}")) for block, people in self if step in block.waits
-        ]
+        left = [(block.family(f"waits:{step}"), people & block.get(f"waited:{step}")) for block, people in self]
         rank = (sum(people.bit_count() for _, people in left) + 1) // 2
         if not rank:
             return None
         minutes = 0
-        for place in range(len(left[0][0]) - 1, -1, -1):
-            zeros = [(slices, people & ~slices[place]) for slices, people in left]
-            below = sum(people.bit_count() for _, people in zeros)
+        highest = max((int(place) for slices, people in left if people for place in slices), default=-1)
+        for place in map(str, range(highest, -1, -1)):
+            ones = [(slices, people & slices.get(place, 0)) for slices, people in left]
+            above = sum(people.bit_count() for _, people in ones)
+            below = sum(people.bit_count() for _, people in left) - above
             if rank <= below:
-                left = zeros
+                left = [(slices, people ^ some) for (slices, people), (_, some) in zip(left, ones, strict=True)]
             else:
-                rank, minutes = rank - below, minutes | 1 << place
-                left = [(slices, people & slices[place]) for slices, people in left]
+                rank, minutes, left = rank - below, minutes | 1 << int(place), ones
         return minutes
 
 
@@ -161,7 +160,7 @@ def funnel(session: Session, challenge: str, length: int, now: datetime, filter:
         days=tuple(_day(crowd, number) for number in range(1, length + 1)),
         steps=tuple(_steps(crowd, length, seen)),
         by_source=_by_source(crowd),
-        zones=len({zone for block, people in crowd for zone, there in block.zones.items() if there & people}),
+        zones=len({zone for block, people in crowd for zone, there in block.family("zones").items() if there & people}),
     )
 
 
@@ -235,7 +234,7 @@ def _named(count: int, of: int) -> dict[str, float | None]:
 def _by_source(crowd: Crowd) -> dict[str, tuple[int, int, int]]:
     found: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for block, people in crowd:
-        for source, there in block.words["source"].items():
+        for source, there in block.family("words:source").items():
             if mine := there & people:
                 counts = found[source]
                 counts[0] += mine.bit_count()

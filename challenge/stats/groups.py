@@ -12,7 +12,7 @@ from typing import Any
 from sqlmodel import Session
 
 from challenge.errors import BadInput
-from challenge.stats.blocks import Block
+from challenge.stats.blocks import Block, total
 from challenge.stats.filter import DIMENSIONS, EVERYBODY, Filter
 from challenge.stats.funnel import Crowd, Rate, rate_of
 from challenge.stats.keep import load
@@ -81,9 +81,9 @@ class _Tally:
         self.counts["people"] += people.bit_count()
         for name in ("confirmed", "done:1", "finished", "joined"):
             self.counts[name] += (people & block.get(name)).bit_count()
-        for place, currency, amount in block.paid:
-            if people >> place & 1:
-                self.money[currency] += amount
+        for family, slices in block.sets.items():
+            if family.startswith("paid:") and (amount := total(slices, people)):
+                self.money[family.removeprefix("paid:")] += amount
 
 
 def groups(
@@ -94,7 +94,7 @@ def groups(
         raise BadInput("by", f"by must be one of: {', '.join(DIMENSIONS)}.")
     tallies: dict[str, _Tally] = defaultdict(_Tally)
     for block, people in Crowd(load(session, challenge, length, now), filter, now):
-        for word, there in block.words[dimension].items():
+        for word, there in block.family(f"words:{dimension}").items():
             if mine := there & people:
                 tallies[word].add(block, mine)
     found = [_group(word, tally) for word, tally in tallies.items()]
@@ -105,9 +105,9 @@ def choices(session: Session, challenge: str, length: int, now: datetime) -> dic
     """What there is to filter by: dimension -> its words, those of most people first; one word alone is no choice."""
     found: dict[str, dict[str, int]] = {name: defaultdict(int) for name in DIMENSIONS}
     for block in load(session, challenge, length, now):
-        for name, words in block.words.items():
-            for word, people in words.items():
-                found[name][word] += people.bit_count()
+        for name, counts in found.items():
+            for word, people in block.family(f"words:{name}").items():
+                counts[word] += people.bit_count()
     return {name: _most_first(words) for name, words in found.items() if len(words) > 1}
 
 
@@ -121,7 +121,7 @@ def cohorts(
     """Week by week, the oldest first. Weeks begin on Monday (UTC)."""
     weeks: dict[date, list[tuple[Block, int]]] = defaultdict(list)
     for block, people in Crowd(load(session, challenge, length, now), filter, now):
-        for word, there in block.days.items():
+        for word, there in block.family("days").items():
             if mine := there & people:
                 day = date.fromisoformat(word)
                 weeks[day - timedelta(days=day.weekday())].append((block, mine))

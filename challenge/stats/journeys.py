@@ -1,18 +1,17 @@
-"""What has one person reached? Pure: a fold over one person's events and sent mails; `blocks` asks for everybody."""
+"""What has one person reached? Pure: a fold over one person's events and sent mails; `rows` asks for everybody."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 HUMAN_LATER = timedelta(seconds=10)
 _SIGNALS = frozenset({"opened", "clicked", "completed", "undone", "rested", "paused", "resumed", "changed"})
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(NamedTuple):
     """One event, as far as counting cares. `detail` only of `undone` and `joined`."""
 
     kind: str

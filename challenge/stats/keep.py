@@ -1,153 +1,254 @@
-"""Which blocks are still true? Reads those that are, makes the others from the rows; the tick stores them.
+"""Which blocks are still true? Keeps them in memory and in rows, and asks the other tables only about who has changed.
 
-Triggers mark a block in the transaction that changes one of its rows, so a block without a mark is what the rows say.
-A mark is taken away before the block is read, and what was read is stored only by the last who took one away.
+Triggers write a mark with the person's id in the transaction that changes one of their rows. So a stored block is what
+the rows say of everybody in it without a mark. A process keeps what it has read: it asks again for blocks stored since,
+and for people marked since. `refresh` puts the marked people into the stored blocks and takes away the marks it read,
+unless another has stored the same block meanwhile; a mark written later stays.
 """
 
 from __future__ import annotations
 
-import json
 import secrets
+import threading
 import time
-import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from sqlmodel import Session, col, delete, select
+from sqlalchemy import bindparam
+from sqlalchemy import select as columns
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, col, delete, func, select
 
-from challenge.db import Database
-from challenge.models import StatsBlock, StatsMark
-from challenge.stats.blocks import Block, build
+from challenge.db import Database, among
+from challenge.models import Enrollment, StatsBlock, StatsMark
+from challenge.stats.blocks import SHIFT, SIDE_BY_SIDE, SIZE, Block, decode, encode, side_by_side
+from challenge.stats.rows import build
 
-_FORM = "1"
+_FORM = "2"
 _FEW = 500
-_known: dict[tuple[str, str, int], tuple[str, Block]] = {}
+_AT_ONCE = 2000
+_STORED_AT_ONCE = 16
+_MOST_MARKS = 50_000
+_LOOKS = 3
+_ALL = (1 << SIZE) - 1
+_MARKS: Any = columns(col(StatsMark.id), col(StatsMark.enrollment_id))
+_table: Any = StatsBlock.__table__  # type: ignore[attr-defined]
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a process has read: the version of each stored block, the marks whose people it looked at since, and the
+    people themselves, 16 blocks side by side under a number."""
+
+    versions: Mapping[int, str] = field(default_factory=dict)
+    marks: Mapping[int, int] = field(default_factory=dict)
+    wide: Mapping[int, Block] = field(default_factory=dict)
+
+
+_known: WeakKeyDictionary[Any, dict[tuple[str, int], _Known]] = WeakKeyDictionary()
 
 
 def load(session: Session, challenge: str, length: int, now: datetime) -> list[Block]:
-    """Every block of one challenge, as the rows are now. Blocks that were read before stay in the process."""
-    stale = _stale(session, challenge, length)
-    query = select(StatsBlock.number, StatsBlock.version).where(StatsBlock.challenge == challenge)
-    stored = {number: version for number, version in session.exec(query) if number not in stale}
-    place = str(session.get_bind().engine.url)
-    _fetch(session, place, challenge, stored)
-    return [
-        build(session, number, challenge, length, now) if number in stale else _known[place, challenge, number][1]
-        for number in sorted(stale | stored.keys())
-    ]
+    """Everybody in one challenge, as the rows are now; the same for a whole session that only reads, so that a page's
+    numbers fit together."""
+    place = ("people", challenge, length)
+    if place in session.info:
+        return session.info[place]  # type: ignore[no-any-return]
+    engine = session.get_bind().engine
+    with _lock:
+        kept = _known.setdefault(engine.pool, {})
+        kept[challenge, length] = found = _look(session, challenge, length, now, kept.get((challenge, length)))
+    people = [block for _, block in sorted(found.wide.items())]
+    if not engine.get_execution_options().get("writes"):
+        session.info[place] = people
+    return people
 
 
-def _fetch(session: Session, place: str, challenge: str, stored: dict[int, str]) -> None:
-    """Reads the blocks that this process has not read in this version."""
-    wanted = [number for number, version in stored.items() if _version(place, challenge, number) != version]
-    for start in range(0, len(wanted), _FEW):
-        few = col(StatsBlock.number).in_(wanted[start : start + _FEW])
-        query = select(StatsBlock.number, StatsBlock.version, StatsBlock.data)
-        for number, version, data in session.exec(query.where(StatsBlock.challenge == challenge, few)):
-            _known[place, challenge, number] = (version, decode(data))
+def _look(session: Session, challenge: str, length: int, now: datetime, known: _Known | None) -> _Known:
+    """What is known after another look. Marks are read first: whoever stores a block takes marks away, and with the
+    block that was there before those people would be forgotten."""
+    known = known or _Known()
+    marks: dict[int, int] = _pairs(session, _MARKS)
+    query = columns(col(StatsBlock.number), col(StatsBlock.version)).where(col(StatsBlock.challenge) == challenge)
+    versions: dict[int, str] = _pairs(session, query)
+    changed = {number for number, version in versions.items() if known.versions.get(number) != version}
+    fresh: dict[int, Block] = {number: Block() for number in known.versions.keys() - versions.keys()}
+    for number, version, data in _stored(session, challenge, length, changed):
+        fresh[number], versions[number] = decode(data), version
+    for number in changed - fresh.keys():
+        fresh[number] = build(session, _people_of(number), challenge, length, now).get(number, Block())
+    wide = _put_in(known.wide, dict.fromkeys(fresh, _ALL), fresh)
+    dirty = {
+        person for mark, person in marks.items() if mark not in known.marks or person >> SHIFT in changed
+    }  # fmt: skip
+    for some in _in_parts(sorted(dirty)):
+        wide = _put_in(wide, _as_bits(some), build(session, some, challenge, length, now))
+    return _Known(versions, marks, wide)
 
 
-def refresh(database: Database, challenge: str, length: int, now: datetime, seconds: float = 0.1) -> int:
-    """Stores blocks that are no longer true, for about so long; returns how many. The tick calls it; without it every
-    number stays right and takes longer."""
+def _stored(session: Session, challenge: str, length: int, numbers: Iterable[int]) -> Iterator[tuple[int, str, bytes]]:
+    """Those of these blocks that were made in this form, with their versions."""
+    ordered = sorted(numbers)
+    for start in range(0, len(ordered), _FEW):
+        query = columns(col(StatsBlock.number), col(StatsBlock.version), col(StatsBlock.data)).where(
+            col(StatsBlock.challenge) == challenge,
+            col(StatsBlock.form) == form_of(length),
+            among(session, StatsBlock.number, ordered[start : start + _FEW]),
+        )
+        yield from session.connection().execute(query)
+
+
+def _put_in(wide: Mapping[int, Block], people: Mapping[int, int], fresh: Mapping[int, Block]) -> Mapping[int, Block]:
+    """Wide blocks with these people (number of a stored block -> bits) as they are in `fresh`."""
+    gone: dict[int, int] = defaultdict(int)
+    come: dict[int, dict[int, Block]] = defaultdict(dict)
+    for number, bits in people.items():
+        where, place = divmod(number, SIDE_BY_SIDE)
+        gone[where] |= bits << place * SIZE
+        if number in fresh:
+            come[where][place] = fresh[number]
+    return {
+        **wide,
+        **{where: wide.get(where, Block()).replaced(bits, side_by_side(come[where])) for where, bits in gone.items()},
+    }
+
+
+def _pairs(session: Session, query: Any) -> dict[Any, Any]:
+    return dict(session.connection().execute(query).all())
+
+
+def _as_bits(people: Iterable[int]) -> dict[int, int]:
+    found: dict[int, int] = defaultdict(int)
+    for person in people:
+        found[person >> SHIFT] |= 1 << (person & (SIZE - 1))
+    return found
+
+
+def _people_of(number: int) -> range:
+    return range(number << SHIFT, (number + 1) << SHIFT)
+
+
+def _in_parts(people: list[int]) -> Iterator[list[int]]:
+    rest = iter(people)
+    while some := list(islice(rest, _AT_ONCE)):
+        yield some
+
+
+def refresh(
+    database: Database, challenge: str, length: int, now: datetime, seconds: float = 0.1, least: int = 64
+) -> int:
+    """Puts marked people into the stored blocks, for about so long, those with most marks first; returns how many blocks
+    it stored. Fewer than `least` marks are left: reading them costs less than storing. The workers' loop calls it, and
+    every number is right without it: what it saves is the time of a process that looks for the first time or after long."""
     until = time.monotonic() + seconds
     with database.read() as session:
-        numbers = sorted(_stale(session, challenge, length), reverse=True)
-    for done, number in enumerate(numbers):
-        if done and time.monotonic() > until:
-            return done
-        token = _claim(database, challenge, number)
-        with database.read() as session:
-            data = encode(build(session, number, challenge, length, now))
-        with database.write() as session:
-            row = session.get(StatsBlock, (challenge, number), with_for_update=True)
-            if row is not None and row.version == token:  # else another process claimed it later, and read more
-                row.form, row.data = form_of(length), data
-    return len(numbers)
+        marks = _marks(session, _MOST_MARKS)
+        old = session.exec(
+            select(StatsBlock.number).where(StatsBlock.challenge == challenge, StatsBlock.form != form_of(length))
+        ).all()
+    if not old and sum(map(len, marks.values())) < least:
+        return 0
+    numbers = sorted({*marks, *old}, key=lambda number: (-len(marks.get(number, ())), -number))
+    stored = 0
+    while numbers:
+        some, numbers = numbers[:_STORED_AT_ONCE], numbers[_STORED_AT_ONCE:]
+        stored += _store(database, challenge, length, now, {number: marks.get(number, {}) for number in some})
+        if time.monotonic() > until:
+            break
+    return stored
 
 
-def _claim(database: Database, challenge: str, number: int) -> str:
-    """Takes the marks away before the block is read: what changes from here on marks it again. Until it is stored its
-    form says that it is not true."""
-    token = secrets.token_hex(8)
+def _marks(session: Session, most: int | None = None) -> dict[int, dict[int, int]]:
+    """Block number -> mark -> person, the oldest marks."""
+    found: dict[int, dict[int, int]] = defaultdict(dict)
+    for mark, person in session.connection().execute(_MARKS.order_by(col(StatsMark.id)).limit(most)):
+        found[person >> SHIFT][mark] = person
+    return found
+
+
+def _store(
+    database: Database, challenge: str, length: int, now: datetime, marks: Mapping[int, Mapping[int, int]]
+) -> int:
+    """Reads the rows after the marks and writes blocks and the end of those marks together: a later change has another
+    mark, and whoever stored a block in between (its version is another) has the last word on it."""
+    with database.read() as session:
+        rows = columns(col(StatsBlock.number), col(StatsBlock.version)).where(
+            col(StatsBlock.challenge) == challenge, among(session, StatsBlock.number, list(marks))
+        )
+        before: dict[int, str] = _pairs(session, rows)
+        there = {number: (version, data) for number, version, data in _stored(session, challenge, length, marks)}
+        before |= {number: version for number, (version, _) in there.items()}
+        people = sorted({person for number in there for person in marks[number].values()})
+        changed = build(session, people, challenge, length, now) if people else {}
+        gone = _as_bits(people)
+        made = {
+            number: encode(decode(data).replaced(gone.get(number, 0), changed.get(number, Block())))
+            for number, (_, data) in there.items()
+        }
+        for number in marks.keys() - there.keys():
+            made[number] = encode(build(session, _people_of(number), challenge, length, now).get(number, Block()))
     with database.write() as session:
-        row = session.get(StatsBlock, (challenge, number), with_for_update=True)
-        row = row or StatsBlock(challenge=challenge, number=number, form="", version="", data=b"")
-        row.form, row.version = "", token
-        session.add(row)
-        marks = session.exec(select(StatsMark.mark).where(StatsMark.number == number)).all()
-        session.exec(delete(StatsMark).where(col(StatsMark.number) == number, col(StatsMark.mark).in_(marks)))
-    return token
+        mine = _still(session, challenge, before, made.keys())
+        if mine:
+            write = _table.update().where(_table.c.challenge == challenge, _table.c.number == bindparam("which"))
+            session.connection().execute(
+                write.values(form=form_of(length), version=bindparam("token"), data=bindparam("made")),
+                [{"which": number, "token": secrets.token_hex(8), "made": made[number]} for number in mine],
+            )
+            done = [mark for number in mine for mark in marks[number]]
+            session.connection().execute(delete(StatsMark).where(among(session, StatsMark.id, done)))
+    return len(mine)
 
 
-def _stale(session: Session, challenge: str, length: int) -> set[int]:
-    """The blocks that must be made from the rows: marked, or made for another form."""
-    marked = session.exec(select(StatsMark.number).distinct())
-    other = select(StatsBlock.number).where(StatsBlock.challenge == challenge, StatsBlock.form != form_of(length))
-    return set(marked) | set(session.exec(other))
+def _still(session: Session, challenge: str, before: Mapping[int, str], numbers: Iterable[int]) -> list[int]:
+    """Those of these blocks that nobody has stored since their version was read; locked, and there from now on."""
+    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    new = [number for number in sorted(numbers) if number not in before]
+    if new:
+        row = {"challenge": challenge, "form": "", "version": "", "data": b""}
+        session.connection().execute(
+            insert(_table).on_conflict_do_nothing(), [row | {"number": number} for number in new]
+        )
+    query = columns(col(StatsBlock.number), col(StatsBlock.version)).where(
+        col(StatsBlock.challenge) == challenge, among(session, StatsBlock.number, sorted(numbers))
+    )
+    locked = session.connection().execute(query.order_by(col(StatsBlock.number)).with_for_update())
+    return [number for number, version in locked if before.get(number, "") == version]
 
 
 def recount(session: Session, challenge: str, length: int, now: datetime) -> list[int]:
-    """The numbers of the blocks that were kept and are not what the rows say: there must be none."""
-    different = []
-    stale = _stale(session, challenge, length)
-    for number in session.exec(select(StatsBlock.number).where(StatsBlock.challenge == challenge)).all():
-        if number in stale:
-            continue
-        data = session.exec(
-            select(StatsBlock.data).where(StatsBlock.challenge == challenge, StatsBlock.number == number)
-        ).one()
-        if _lasting(decode(data)) != _lasting(build(session, number, challenge, length, now)):
-            different.append(number)
+    """The numbers of the blocks that are not what the rows say of people without a mark: there must be none. What
+    differs is looked at twice more, for on PostgreSQL somebody may change, or be stored, between two statements."""
+    last = session.exec(select(func.max(Enrollment.id))).one() or 0
+    other = select(StatsBlock.number).where(StatsBlock.challenge == challenge, StatsBlock.form != form_of(length))
+    different = sorted(set(range((last >> SHIFT) + 1)) - set(session.exec(other).all()))
+    for _ in range(_LOOKS):
+        marked = {number: _as_bits(found.values())[number] for number, found in _marks(session).items()}
+        different = [
+            number
+            for number in different
+            if _differs(session, number, _ALL ^ marked.get(number, 0), challenge, length, now)
+        ]
     return different
+
+
+def _differs(session: Session, number: int, people: int, challenge: str, length: int, now: datetime) -> bool:
+    kept = next((decode(data) for _, _, data in _stored(session, challenge, length, [number])), Block())
+    true = build(session, _people_of(number), challenge, length, now).get(number, Block())
+    return kept.only(_lasts, people) != true.only(_lasts, people)
+
+
+def _lasts(family: str) -> bool:
+    """Whether a family does not depend on when the block was made."""
+    return not family.startswith("recent:")
 
 
 def form_of(length: int) -> str:
     """What a stored block was made by and for: another form is made anew."""
     return f"{_FORM}:{length}"
-
-
-def encode(block: Block) -> bytes:
-    """A block as compressed JSON; sets of people as hexadecimal digits."""
-    plain = {
-        "bits": _hex(block.bits),
-        "words": {name: _hex(words) for name, words in block.words.items()},
-        "days": _hex(block.days),
-        "zones": _hex(block.zones),
-        "recent": [[mail, hour, f"{people:x}"] for (mail, hour), people in block.recent.items()],
-        "waits": {step: [f"{people:x}" for people in slices] for step, slices in block.waits.items()},
-        "paid": block.paid,
-    }
-    return zlib.compress(json.dumps(plain, separators=(",", ":")).encode(), 1)
-
-
-def decode(data: bytes) -> Block:
-    plain = json.loads(zlib.decompress(data))
-    return Block(
-        bits=_sets(plain["bits"]),
-        words={name: _sets(words) for name, words in plain["words"].items()},
-        days=_sets(plain["days"]),
-        zones=_sets(plain["zones"]),
-        recent={(mail, hour): int(people, 16) for mail, hour, people in plain["recent"]},
-        waits={step: [int(people, 16) for people in slices] for step, slices in plain["waits"].items()},
-        paid=[(place, currency, amount) for place, currency, amount in plain["paid"]],
-    )
-
-
-def _hex(sets: dict[str, int]) -> dict[str, str]:
-    return {name: f"{people:x}" for name, people in sets.items() if people}
-
-
-def _sets(plain: dict[str, str]) -> dict[str, int]:
-    return {name: int(people, 16) for name, people in plain.items()}
-
-
-def _lasting(block: Block) -> dict[str, Any]:
-    """A block without what depends on when it was made."""
-    plain: dict[str, Any] = json.loads(zlib.decompress(encode(block)))
-    del plain["recent"]
-    return plain
-
-
-def _version(place: str, challenge: str, number: int) -> str:
-    return _known.get((place, challenge, number), ("", None))[0]

@@ -1,0 +1,240 @@
+"""What do the rows say of these people? Makes blocks from enrollments, mails and events; `keep` asks, for those changed.
+
+Opens and clicks are grouped by the database: they are most of all events, and their order does not matter unless a
+press is in doubt. What remains is folded person by person (`journeys`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    DateTime,
+    String,
+    and_,
+    case,
+    cast,
+    func,
+    literal_column,
+    null,
+    or_,
+    type_coerce,
+)
+from sqlalchemy import select as columns
+from sqlmodel import Session, col
+
+from challenge.db import among
+from challenge.journey import day_of
+from challenge.models import Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind, Subscriber
+from challenge.stats.blocks import CHANCE, SHIFT, SIZE, Block, add_number, hour_of
+from challenge.stats.country import country_of
+from challenge.stats.filter import DIMENSIONS, NONE
+from challenge.stats.journeys import Happened, Reached, fold
+
+_MINUTE = timedelta(minutes=1)
+_LONGEST_WAIT = (1 << 16) - 1
+_GROUPED = {
+    (EventKind.opened.value, "person"): "opened_people",
+    (EventKind.opened.value, "proxy"): "opened_proxy",
+    (EventKind.clicked.value, "person"): "clicked",
+}
+_FOLDED = (EventKind.completed, EventKind.undone, EventKind.rested, EventKind.bounced, EventKind.joined)
+_IN_DOUBT = ("unsure", "machine")
+_WORDS = tuple(name for name in DIMENSIONS if name not in ("source", "country"))
+Mails = dict[str, tuple[int, datetime]]
+Whom = Callable[[Any], ColumnElement[bool]]
+
+
+def build(
+    session: Session, people: range | Sequence[int], challenge: str, length: int, now: datetime
+) -> dict[int, Block]:
+    """Number of a block -> what is true of those of these people who are in it and in the challenge."""
+
+    def whom(column: Any) -> ColumnElement[bool]:
+        if isinstance(people, range):
+            return col(column).between(people.start, people.stop - 1)
+        return among(session, column, people)
+
+    blocks: dict[int, Block] = defaultdict(Block)
+    sent, events = _sent(session, whom), _events(session, whom)
+    young = _plain(session, now - CHANCE)
+    for id, state, source, signed_up_at, began, confirmed_at, zone, *words in _people(session, whom, challenge):
+        sets, bit = blocks[id >> SHIFT].sets, 1 << (id & (SIZE - 1))
+        _describe(sets, bit, source, signed_up_at, zone, words)
+        bits = sets["bits"]
+        if state in (EnrollmentState.stopped, EnrollmentState.ended):
+            bits["over"] |= bit
+        if state == EnrollmentState.stopped:
+            bits["stopped"] |= bit
+        if confirmed_at is not None:
+            bits["confirmed"] |= bit
+            _wait(sets, "confirmed", bit, confirmed_at - began)
+        mails, reached = sent.get(id, {}), fold(events.get(id, ()))
+        for mail, (delivery, at) in mails.items():
+            bits[f"sent:{mail}"] |= bit
+            if delivery not in reached.bounced:
+                bits[f"delivered:{mail}"] |= bit
+            if at > young:
+                sets[f"recent:{mail}"][str(hour_of(at.replace(tzinfo=at.tzinfo or UTC)))] |= bit
+        _mark_steps(sets, bit, mails, reached, confirmed_at, length)
+        for currency, amount in _sums(reached.paid).items():
+            add_number(sets[f"paid:{currency}"], bit, amount)
+    _mark_groups(session, whom, blocks)
+    return blocks
+
+
+def _people(session: Session, whom: Whom, challenge: str) -> Iterable[Any]:
+    query = (
+        columns(
+            col(Enrollment.id),
+            type_coerce(col(Enrollment.state), String),
+            col(Enrollment.source),
+            col(Enrollment.signed_up_at),
+            _plainly(Enrollment.signed_up_at),
+            _plainly(Enrollment.confirmed_at),
+            col(Subscriber.timezone),
+            *(col(getattr(Enrollment, name)) for name in _WORDS),
+        )
+        .join(Subscriber, col(Subscriber.id) == col(Enrollment.subscriber_id))
+        .where(whom(Enrollment.id), col(Enrollment.challenge) == challenge)
+    )
+    return session.connection().execute(query).all()
+
+
+def _describe(sets: Any, bit: int, source: str, signed_up_at: datetime, zone: str, words: Sequence[str]) -> None:
+    sets["bits"]["people"] |= bit
+    for name, word in zip(_WORDS, words, strict=True):
+        sets[f"words:{name}"][word or NONE] |= bit
+    sets["words:source"][source or "direct"] |= bit
+    sets["words:country"][country_of(zone)] |= bit
+    sets["zones"][zone] |= bit
+    sets["days"][signed_up_at.date().isoformat()] |= bit
+
+
+def _mark_steps(
+    sets: Any, bit: int, mails: Mails, reached: Reached, confirmed_at: datetime | None, length: int
+) -> None:
+    bits = sets["bits"]
+    for day in reached.rested:
+        bits[f"rested:{day}"] |= bit
+    for day, at in reached.done.items():
+        bits[f"done:{day}"] |= bit
+        if mail := mails.get(str(day)):
+            _wait(sets, f"done:{day}", bit, at - mail[1])
+    last_done = max(reached.done.values(), default=confirmed_at)
+    if sum(1 <= day <= length for day in reached.done) == length:
+        bits["finished"] |= bit
+        if last_done and confirmed_at:
+            _wait(sets, "finished", bit, last_done - confirmed_at)
+    if reached.joined_at is not None:
+        bits["joined"] |= bit
+        if last_done:
+            _wait(sets, "joined", bit, reached.joined_at - last_done)
+
+
+def _wait(sets: Any, step: str, bit: int, wait: timedelta) -> None:
+    """Keeps whole minutes, from 0 to 65,535 (45 days)."""
+    sets["bits"][f"waited:{step}"] |= bit
+    add_number(sets[f"waits:{step}"], bit, min(max(wait // _MINUTE, 0), _LONGEST_WAIT))
+
+
+def _sums(paid: Iterable[tuple[str, int]]) -> dict[str, int]:
+    found: dict[str, int] = defaultdict(int)
+    for currency, amount in paid:
+        found[currency] += amount
+    return found
+
+
+def _mark_groups(session: Session, whom: Whom, blocks: dict[int, Block]) -> None:
+    """Who opened and clicked; those who are in another challenge are in no block's people."""
+    number = col(Event.enrollment_id).bitwise_rshift(literal_column(str(SHIFT))).label("number")
+    kind = type_coerce(col(Event.kind), String).label("kind")
+    ids = func.aggregate_strings(cast(col(Event.enrollment_id), String), ",")
+    by_people = and_(col(Event.kind).in_((EventKind.opened, EventKind.clicked)), col(Event.who) == "person")
+    by_proxies = and_(col(Event.kind) == EventKind.opened, col(Event.who) == "proxy")
+    query = (
+        columns(number, kind, col(Event.who), col(Event.day), ids)
+        .where(whom(Event.enrollment_id), or_(by_people, by_proxies))
+        .group_by("number", "kind", col(Event.who), col(Event.day))
+    )
+    for block, kind_of, who, day, found in session.connection().execute(query).all():
+        people = 0
+        for id in found.split(","):
+            people |= 1 << (int(id) & (SIZE - 1))
+        if block in blocks and (mine := people & blocks[block].get("people")):
+            blocks[block].sets["bits"][f"{_GROUPED[kind_of, who]}:{day or 0}"] |= mine
+
+
+def _sent(session: Session, whom: Whom) -> dict[int, Mails]:
+    """enrollment -> mail -> (delivery, when it was sent): days by number, `confirm` (the first) and `finish`."""
+    query = columns(
+        col(Delivery.enrollment_id),
+        col(Delivery.id),
+        col(Delivery.mail),
+        col(Delivery.key),
+        _plainly(Delivery.closed_at),
+    ).where(
+        whom(Delivery.enrollment_id),
+        col(Delivery.state) == DeliveryState.sent,
+        col(Delivery.mail).in_(("day", "confirm", "finish")),
+    )
+    sent: dict[int, Mails] = defaultdict(dict)
+    for person, id, mail, key, at in session.connection().execute(query).all():
+        name = _day_name(key) if mail == "day" else mail
+        known = sent[person].get(name)
+        if known is None or at < known[1]:
+            sent[person][name] = (id, at)
+    return sent
+
+
+def _events(session: Session, whom: Whom) -> dict[int, list[Happened]]:
+    """What has to be folded; of those whose press is in doubt everything, for the next sign of a person settles it."""
+    events = _read(session, whom, _FOLDED)
+    doubtful = [person for person, happened in events.items() if any(one.who in _IN_DOUBT for one in happened)]
+    if doubtful:
+        events |= _read(session, lambda column: among(session, column, doubtful), (*_FOLDED, *_SIGNS))
+    return events
+
+
+_SIGNS = (EventKind.opened, EventKind.clicked, EventKind.paused, EventKind.resumed, EventKind.changed)
+
+
+def _read(session: Session, whom: Whom, kinds: tuple[EventKind, ...]) -> dict[int, list[Happened]]:
+    told = case((col(Event.kind).in_((EventKind.undone, EventKind.joined)), col(Event.detail)), else_=null())
+    query = (
+        columns(
+            col(Event.enrollment_id),
+            type_coerce(col(Event.kind), String),
+            func.coalesce(col(Event.day), 0),
+            col(Event.who),
+            _plainly(Event.occurred_at),
+            func.coalesce(col(Event.delivery_id), 0),
+            type_coerce(told, JSON),
+        )
+        .where(whom(Event.enrollment_id), col(Event.kind).in_(kinds))
+        .order_by(col(Event.id))
+    )
+    events: dict[int, list[Happened]] = defaultdict(list)
+    for person, *event in session.connection().execute(query).all():
+        events[person].append(Happened(*event))
+    return events
+
+
+def _plainly(column: Any) -> Any:
+    """A time as the driver gives it, naive UTC on SQLite: they are only held against each other here, by the million."""
+    return type_coerce(col(column), DateTime)
+
+
+def _plain(session: Session, at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(tzinfo=None) if session.get_bind().dialect.name == "sqlite" else at
+
+
+@cache
+def _day_name(key: str) -> str:
+    return str(day_of(key))
