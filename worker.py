@@ -6,6 +6,7 @@ dies is started again; what it held comes back with its lease.
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -31,9 +32,11 @@ from challenge.rendering.message import Composer
 from challenge.settings import Settings
 from challenge.stats.keep import refresh
 
-TICK_SECONDS = 1.0
+IDLE_TICK_SECONDS, BUSY_TICK_SECONDS = 0.25, 1.0  # while mails go out a tick has little to say
 WAITING_CLOCK_TICK_SECONDS = 0.1
+IDLE_DESK_SECONDS, BUSY_DESK_SECONDS = 1.0, 5.0  # how often the dashboard's numbers are kept up
 STOP_SECONDS = 35.0
+GC_THRESHOLD = (10_000, 20, 20)
 log = logging.getLogger("challenge.worker")
 
 
@@ -49,6 +52,8 @@ class Crew:
     def fill(self) -> None:
         """Starts what is missing. Call it without open connections: a child must not share one."""
         self._members = [member for member in self._members if member.is_alive()]
+        gc.collect()
+        gc.freeze()  # what is loaded stays: collecting it again and again was a fifteenth of a sender's time
         while len(self._members) < self._settings.workers:
             member = self._fork.Process(target=self._work, daemon=False)
             member.start()
@@ -72,6 +77,7 @@ class Crew:
 
     def _work(self) -> None:
         os.close(self._leash_write)
+        gc.set_threshold(*GC_THRESHOLD)
         threading.Thread(target=self._end_with_parent, daemon=True).start()
         run_worker(self._settings, self._challenge, self._settings.smtp_url, self._settings.redis_url)
 
@@ -110,7 +116,7 @@ def run(settings: Settings, challenge: Challenge) -> int:
 def _tick_until(stop: threading.Event, crew: Crew, settings: Settings, challenge: Challenge) -> None:
     database = Database(settings.database)
     clock, queue, redis_is_well = Clock(database), queue_at(settings.redis_url), True
-    accountant = Accountant(settings)
+    accountant, is_busy, desk_at = Accountant(settings), False, 0.0
     while not stop.is_set():
         started = time.monotonic()
         if not crew.is_complete:
@@ -120,10 +126,13 @@ def _tick_until(stop: threading.Event, crew: Crew, settings: Settings, challenge
             crew.fill()
         try:
             done = tick(database, challenge, settings, clock.now())
+            is_busy = done.due > 0
             hint(queue, _hints_for(done, settings.workers))
-            refresh(database, challenge.slug, challenge.length, clock.now())
             watch(database, settings, clock.now())
-            accountant.look(database)
+            if started - desk_at >= (BUSY_DESK_SECONDS if is_busy else IDLE_DESK_SECONDS):
+                desk_at = started
+                refresh(database, challenge.slug, challenge.length, clock.now())
+                accountant.look(database, is_busy=is_busy)
             redis_is_well = True
         except RedisError as error:
             if redis_is_well:
@@ -133,10 +142,15 @@ def _tick_until(stop: threading.Event, crew: Crew, settings: Settings, challenge
             redis_is_well = False
         except Exception:  # the edge of the process: the database may be away for a while, the next tick tries again
             log.exception("A tick failed; the next one tries again.", extra={"action": "tick_failed"})
-        pause = WAITING_CLOCK_TICK_SECONDS if clock.waits else TICK_SECONDS
-        stop.wait(max(0.02, pause - (time.monotonic() - started)))
+        stop.wait(max(0.02, _pause(clock.waits, is_busy, redis_is_well) - (time.monotonic() - started)))
     accountant.stop()
     database.close()
+
+
+def _pause(clock_waits: bool, is_busy: bool, redis_is_well: bool) -> float:
+    if clock_waits:
+        return WAITING_CLOCK_TICK_SECONDS
+    return BUSY_TICK_SECONDS if is_busy or not redis_is_well else IDLE_TICK_SECONDS
 
 
 def _hints_for(done: Tick, workers: int) -> int:

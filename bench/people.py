@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
+from challenge.capacity import zone_at
 from challenge.db import Database
 
 _NUMBERS = {
@@ -14,28 +15,25 @@ _NUMBERS = {
     False: "WITH n(i) AS (SELECT generate_series(1, :count))",
 }
 _DOMAINS = 50
-_LOCAL_HOUR = 11
+_MORNING = 8
 
 
 def fill(database: Database, count: int, edition: str, *, due: int | None = None) -> None:
-    """`count` people, seated, in the zone where it is eleven now, who said yes a day ago and got their welcome; the day-1
-    mail of the first `due` (all) was due at this hour, that of the others is due tomorrow. Addresses are spread over 50
-    domains under .example. The events are there too, so that the planner and the audit find what they would find in
-    real life."""
+    """`count` people, seated, where it is morning now, who said yes a day ago and got their welcome; the day-1 mail of the first `due`
+    (all) was due at this hour, that of the others is due tomorrow. Addresses are spread over 50 domains under
+    .example. The events are there too, so that the planner and the audit find what they would find in real life."""
     real = datetime.now(UTC)
     hour = real.replace(minute=0, second=0, microsecond=0)
-    zone = (
-        f"Etc/GMT{hour.hour - _LOCAL_HOUR:+}"  # POSIX: west of Greenwich counts as plus. At night no mail would leave
-    )
-    rhythm = {"timezone": zone, "hour": _LOCAL_HOUR, "pace": "daily"}
+    zone = zone_at(_MORNING, hour)
+    rhythm = {"timezone": zone, "hour": _MORNING, "pace": "daily"}
     values = {
         "count": count,
         "yesterday": _stamp(database, hour - timedelta(days=1)),
         "today": _stamp(database, hour),
         "tomorrow": _stamp(database, hour + timedelta(days=1)),
         "due": count if due is None else due,
-        "hour": _LOCAL_HOUR,
         "zone": zone,
+        "hour": _MORNING,
         "edition": edition,
         "imported": json.dumps(rhythm | {"imported": True}),
         "rhythm": json.dumps(rhythm),

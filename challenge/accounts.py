@@ -29,6 +29,7 @@ _SHOWN = 20
 _SELDOM = 200
 _LEAST = timedelta(minutes=5)
 _STUCK = timedelta(hours=6)
+_PATIENCE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,13 @@ def is_asked(session: Session) -> bool:
     return session.get(Installation, _ASKED) is not None
 
 
-def is_wanted(session: Session, now: datetime) -> bool:
+def is_wanted(session: Session, now: datetime, *, only_asked: bool = False) -> bool:
     """Asked for, never run, or so long ago that a run costs half a hundredth of a processor at most."""
-    known = last(session)
-    if known is None or known.asked:
+    if is_asked(session):
         return True
+    known = None if only_asked else last(session)
+    if known is None:
+        return not only_asked
     return now - known.ran_at > max(_LEAST, timedelta(seconds=_SELDOM * known.seconds))
 
 
@@ -122,12 +125,17 @@ class Accountant:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._process: BaseProcess | None = None
+        self._last_idle = time.monotonic()
 
-    def look(self, database: Database) -> None:
+    def look(self, database: Database, *, is_busy: bool = False) -> None:
+        """Mails that are due go first, for an hour, unless somebody asked."""
+        if not is_busy:
+            self._last_idle = time.monotonic()
         if self._process is not None and self._process.is_alive():
             return
+        waits = is_busy and time.monotonic() - self._last_idle < _PATIENCE_SECONDS
         with database.read() as session:
-            if not is_wanted(session, real_now()):
+            if not is_wanted(session, real_now(), only_asked=waits):
                 return
         # Spawned, not forked: a child must not share the tick's connections.
         process = multiprocessing.get_context("spawn").Process(target=_work, args=(self._settings,), daemon=True)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -122,7 +123,14 @@ def _fill(database: Database, challenge: Challenge, mails: int, to: str) -> None
     """People whose mail of day 1 is due."""
     now = real_now()
     numbers = range(1, mails + 1)
-    person = {"first_name": "Ana", "timezone": "UTC", "hour": 8, "locale": "en", "tracking": True, "created_at": now}
+    person = {
+        "first_name": "Ana",
+        "timezone": zone_at(8, now),
+        "hour": 8,
+        "locale": "en",
+        "tracking": True,
+        "created_at": now,
+    }
     run = {"challenge": challenge.slug, "state": EnrollmentState.active, "edition": challenge.edition}
     mail = {"key": "day-1", "mail": "day", "is_daily": True, "planned_at": now, "due_at": now, "created_at": now}
     with database.write() as session:
@@ -135,6 +143,12 @@ def _fill(database: Database, challenge: Challenge, mails: int, to: str) -> None
             [run | {"id": n, "subscriber_id": n, "signed_up_at": now, "confirmed_at": now} for n in numbers],
         )
         session.execute(insert(Delivery), [mail | {"id": n, "enrollment_id": n} for n in numbers])
+
+
+def zone_at(hour: int, now: datetime) -> str:
+    """A time zone in which it is `hour` o'clock: where it is night nobody is sent anything. `Etc/GMT-2` is UTC+2."""
+    ahead = (hour - now.hour + 11) % 24 - 11
+    return f"Etc/GMT{-ahead:+d}" if ahead else "UTC"
 
 
 def _commits_per_second(database: Database) -> float:

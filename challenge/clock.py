@@ -87,12 +87,6 @@ def change_speed(session: Session, speed: float, real: datetime | None = None) -
     session.add(row)
 
 
-def is_waiting(session: Session) -> bool:
-    """Whether challenge time waits for mails that are due, and so must be told to run on."""
-    row = session.get(ClockRow, 1)
-    return row is not None and row.waits
-
-
 def keep(session: Session, real: datetime) -> None:
     """Lets a waiting clock run on, up to the next mail or plan that is due. Called by each dispatch tick."""
     row = session.get(ClockRow, 1)

@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import CursorResult, text
+from sqlalchemy import CursorResult, Select, bindparam, text
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, delete, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
 
-from challenge.clock import is_waiting, keep, real_now
+from challenge.clock import keep, real_now
 from challenge.db import Database
 from challenge.events import append, lock
 from challenge.journey import ANSWERS, MISSES_BEFORE_EXPIRED, MORNING_LASTS, next_waking
 from challenge.models import (
     Alert,
+    ClockRow,
     Delivery,
     DeliveryState,
     Enrollment,
@@ -27,9 +30,10 @@ from challenge.models import (
     Installation,
     RateBudget,
     Subscriber,
+    UtcDateTime,
     Worker,
 )
-from challenge.plan import is_plan_due, plan_for
+from challenge.plan import plan_for
 from challenge.programme.definition import Challenge
 from challenge.settings import OnUncertain, Settings
 
@@ -55,23 +59,21 @@ class Tick:
 
 
 def tick(database: Database, challenge: Challenge, settings: Settings, now: datetime, *, enough: int = 1000) -> Tick:
-    """One round: bring back, move on, plan, count what is due, let a waiting clock run on. Looks first, so that a tick
-    with nothing to do writes nothing and costs the same however many people there are."""
+    """One round: bring back, move on, plan, count what is due, let a waiting clock run on. Looks first, in one statement,
+    so that a tick with nothing to do writes nothing and costs the same however many people there are."""
     with database.read() as session:
-        is_dead, is_late = bool(_dead_holders(session, settings)), bool(session.exec(_late(now).limit(1)).first())
-        waits, plans, due = (
-            is_waiting(session),
-            is_plan_due(session, now),
-            count_due(session, challenge, settings, now, enough),
-        )
+        sight = session.connection().execute(_SIGHT[needs_review(challenge, settings)], _times(now)).one()
+        is_dead = sight.holder is not None and bool(_dead_holders(session, settings))
+        due = 0 if sight.due is None else count_due(session, challenge, settings, now, enough)
     back, uncertain = bring_back(database, settings, now) if is_dead else (0, 0)
-    missed = move_missed(database, challenge, settings, now) if is_late else 0
+    missed = move_missed(database, challenge, settings, now) if sight.late is not None else 0
     seconds = PLAN_SECONDS_BUSY if due else PLAN_SECONDS  # what is due today goes before what is due tomorrow
-    planned = plan_for(database, challenge, now, seconds) if plans or missed or uncertain else 0
+    plans = sight.plan is not None or missed or uncertain
+    planned = plan_for(database, challenge, now, seconds) if plans else 0
     if back or missed or planned:
         with database.read() as session:
             due = count_due(session, challenge, settings, now, enough)
-    if waits:
+    if sight.waits:
         with database.write() as session:
             keep(session, real_now())
     return Tick(due, planned, back, uncertain, missed)
@@ -109,7 +111,7 @@ def move_missed(database: Database, challenge: Challenge, settings: Settings, no
     """A mail that did not leave within its morning: by our fault the next morning brings it, and after three it
     is given up; a mailbox that deferred it all day has had its chance."""
     with database.read() as session:
-        ids = session.exec(_late(now)).all()
+        ids = session.exec(_LATE.limit(_LATE_BATCH), params=_times(now)).all()
     for start in range(0, len(ids), 100):
         with database.write() as session:
             for number in ids[start : start + 100]:
@@ -127,14 +129,14 @@ def claim_due(
         allowed = _allowance(session, "all", settings.send_rate, limit)
         if allowed == 0:
             return []
-        wanted = _due(challenge, settings, now).limit(allowed).with_for_update(skip_locked=True)
+        wanted = _DUE[needs_review(challenge, settings)].limit(allowed).with_for_update(skip_locked=True)
         claimed = (
             update(Delivery)
             .where(col(Delivery.id).in_(wanted))
             .values(state=DeliveryState.claimed, claimed_by=worker)
             .returning(col(Delivery.id))
         )
-        ids = list(session.execute(claimed).scalars())
+        ids = list(session.execute(claimed, _times(now)).scalars())
         _spend(session, "all", settings.send_rate, len(ids))
         return ids
 
@@ -143,7 +145,7 @@ def count_due(session: Session, challenge: Challenge, settings: Settings, now: d
     """How many mails are due, counted up to `enough`; 0 while sending is stopped."""
     if is_stopped(session):
         return 0
-    return len(session.exec(_due(challenge, settings, now).limit(enough)).all())
+    return len(session.exec(_DUE[needs_review(challenge, settings)].limit(enough), params=_times(now)).all())
 
 
 def stop_sending(session: Session, reason: str) -> None:
@@ -198,41 +200,60 @@ def over_domain_rate(session: Session, domains: Iterable[str], settings: Setting
     return waits
 
 
-def _due(challenge: Challenge, settings: Settings, now: datetime) -> SelectOfScalar[int | None]:
-    in_its_morning = or_(
-        col(Delivery.mail).in_(ANSWERS),
-        _ASKED_FOR,
-        col(Delivery.strikes) > 0,
-        col(Delivery.planned_at) > now - MORNING_LASTS,
-    )
-    query = select(Delivery.id).where(
-        col(Delivery.state) == text("'scheduled'"), col(Delivery.due_at) <= now, in_its_morning
-    )
-    if needs_review(challenge, settings):
-        query = query.where(col(Delivery.mail) != "day")
-    return query.order_by(col(Delivery.due_at), col(Delivery.id))  # type: ignore[return-value]
-
-
 def needs_review(challenge: Challenge, settings: Settings) -> bool:
     """Production sends no day mail that no clinician has signed."""
     return settings.is_production and not challenge.reviewed_by and not settings.allow_unreviewed
 
 
-def _late(now: datetime) -> SelectOfScalar[int | None]:
-    ours = (col(Delivery.strikes) == 0) & (col(Delivery.planned_at) <= now - MORNING_LASTS)
-    theirs = (col(Delivery.strikes) > 0) & (col(Delivery.planned_at) <= now - DEFERRED_LASTS)
+def _times(now: datetime) -> dict[str, datetime]:
+    """What the looks below compare with."""
+    return {"now": now, "morning_ago": now - MORNING_LASTS, "deferred_ago": now - DEFERRED_LASTS}
+
+
+def _due_statement() -> SelectOfScalar[int | None]:
+    in_its_morning = or_(
+        col(Delivery.mail).in_(ANSWERS), _ASKED_FOR, col(Delivery.strikes) > 0, col(Delivery.planned_at) > _MORNING_AGO
+    )
+    return (
+        select(Delivery.id)  # type: ignore[return-value]
+        .where(col(Delivery.state) == text("'scheduled'"), col(Delivery.due_at) <= _NOW, in_its_morning)
+        .order_by(col(Delivery.due_at), col(Delivery.id))
+    )
+
+
+def _late_statement() -> SelectOfScalar[int | None]:
+    ours = (col(Delivery.strikes) == 0) & (col(Delivery.planned_at) <= _MORNING_AGO)
+    theirs = (col(Delivery.strikes) > 0) & (col(Delivery.planned_at) <= bindparam("deferred_ago", type_=UtcDateTime()))
     return (
         select(Delivery.id)  # type: ignore[return-value]
         .where(
             col(Delivery.state) == text("'scheduled'"),
-            col(Delivery.due_at) <= now,
+            col(Delivery.due_at) <= _NOW,
             col(Delivery.mail).not_in(ANSWERS),
             ~_ASKED_FOR,
             or_(ours, theirs),
         )
-        .order_by(col(Delivery.due_at), col(Delivery.id))  # or PostgreSQL reads the whole table for a LIMIT 1
-        .limit(_LATE_BATCH)
+        .order_by(col(Delivery.due_at), col(Delivery.id))
     )
+
+
+def _sight(due: SelectOfScalar[int | None]) -> Select[Any]:
+    """One row: the first of each kind of work, null when there is none. Each in the order of its index, or PostgreSQL
+    reads the whole table for a LIMIT 1."""
+    held = select(Delivery.claimed_by).where(text(_HELD)).order_by(col(Delivery.claimed_by))
+    plan = select(Enrollment.id).where(col(Enrollment.plan_at) <= _NOW).order_by(col(Enrollment.plan_at))
+    looks: dict[str, SelectOfScalar[Any]] = {"holder": held, "late": _LATE, "plan": plan, "due": due}
+    return sql_select(
+        *(look.limit(1).scalar_subquery().label(name) for name, look in looks.items()),
+        select(ClockRow.waits).where(col(ClockRow.id) == 1).scalar_subquery().label("waits"),
+    )
+
+
+_NOW, _MORNING_AGO = (bindparam(name, type_=UtcDateTime()) for name in ("now", "morning_ago"))
+_EVERY_DUE = _due_statement()
+_DUE = {False: _EVERY_DUE, True: _EVERY_DUE.where(col(Delivery.mail) != "day")}  # by `needs_review`
+_LATE = _late_statement()
+_SIGHT = {held_back: _sight(due) for held_back, due in _DUE.items()}
 
 
 def _move(session: Session, number: int | None, challenge: Challenge, settings: Settings, now: datetime) -> None:

@@ -72,11 +72,6 @@ def plan_for(database: Database, challenge: Challenge, now: datetime, seconds: f
         time.sleep(0.005)
 
 
-def is_plan_due(session: Session, now: datetime) -> bool:
-    """Whether somebody's plan must be looked at."""
-    return session.exec(select(Enrollment.id).where(col(Enrollment.plan_at) <= now).limit(1)).first() is not None
-
-
 def current_plan(session: Session, enrollment: Enrollment, days: int, now: datetime) -> Plan:
     """What this enrollment is owed and what comes next in a challenge of `days` days."""
     return plan(days, facts_of(session, [enrollment.id or 0])[enrollment.id or 0], now)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import inspect
 
 from challenge import capacity as subject
-from challenge.capacity import Capacity, capacity
+from challenge.capacity import Capacity, capacity, zone_at
 from challenge.db import Database
 from challenge.errors import UsageError
 from challenge.programme.definition import shipped
@@ -36,6 +38,12 @@ def test_it_sends_to_a_sink_of_its_own_and_leaves_nothing_behind(tmp_path: Path)
     assert min(found.composed_per_second, found.commits_per_second, found.cpu_per_1000) > 0
     assert list((tmp_path / "var").iterdir()) == []
     assert not (tmp_path / "own.sqlite3").exists()
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_it_measures_in_the_middle_of_the_night_too(hour: int) -> None:
+    now = datetime(2026, 11, 25, hour, 59, tzinfo=UTC)
+    assert now.astimezone(ZoneInfo(zone_at(8, now))).hour == 8
 
 
 def test_it_sends_to_the_relay_and_the_one_address_it_was_given(tmp_path: Path, relay: Any) -> None:
