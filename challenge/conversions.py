@@ -11,16 +11,13 @@ import csv
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from babel import Locale
-from babel.numbers import get_currency_precision
 from sqlmodel import Session, col, select
 
 from challenge.clock import real_now
@@ -28,13 +25,12 @@ from challenge.db import Database
 from challenge.errors import BadInput, BadToken, UsageError
 from challenge.events import append, done_days, lock
 from challenge.models import Conversion, Enrollment, EventKind, Subscriber
+from challenge.money import read_price
 from challenge.signup import address
 from challenge.tokens import Purpose, Tokens
 
 COLUMNS = ("key", "email", "ref", "amount", "currency", "joined_at")
 SIGNATURE_LASTS_SECONDS = 300
-_LONGEST_AMOUNT = 10**12
-_CURRENCIES = frozenset(Locale("en").currencies)
 _BATCH = 200
 
 
@@ -77,26 +73,34 @@ def read(fields: Mapping[str, object], now: datetime, key: str = "") -> Told:
     ref, email = _text(fields, "ref"), _text(fields, "email")
     if not ref and not email:
         raise BadInput("ref", "Send ref (the token of the join link) or email.")
-    currency = _text(fields, "currency").upper()
-    amount = fields.get("amount")
+    amount, currency = read_price(fields.get("amount"), _text(fields, "currency"))
     return Told(
         key=key,
         email_key=address(email)[1] if email else "",
         ref=ref[:128],
-        amount=_amount(amount, currency),
-        currency=currency if amount not in (None, "") else "",
-        joined_at=_time(_text(fields, "joined_at"), now),
+        amount=amount,
+        currency=currency,
+        joined_at=read_time(_text(fields, "joined_at"), now),
     )
 
 
 def record(session: Session, told: Told, challenge: str, tokens: Tokens, now: datetime, how: str) -> Outcome:
-    """Writes it down once. Raises KeyUsedTwice."""
+    """Writes it down once, for whom it names. Raises KeyUsedTwice."""
+    return _record(session, told, lambda: find_person(session, told, challenge, tokens), now, how)
+
+
+def record_for(session: Session, enrollment_id: int, told: Told, now: datetime, how: str) -> Outcome:
+    """Writes it down once, for this enrollment. Raises KeyUsedTwice."""
+    return _record(session, told, lambda: enrollment_id, now, how)
+
+
+def _record(session: Session, told: Told, find: Callable[[], int | None], now: datetime, how: str) -> Outcome:
     known = session.exec(select(Conversion).where(Conversion.key == told.key)).first()
     if known is not None:
         if known.digest != told.digest:
             raise KeyUsedTwice("key", "This key was used for another conversion. Send a new key.")
         return Outcome.repeated
-    number, joined_at = _find(session, told, challenge, tokens), told.joined_at or now
+    number, joined_at = find(), told.joined_at or now
     row = Conversion(
         key=told.key,
         digest=told.digest,
@@ -111,6 +115,7 @@ def record(session: Session, told: Told, challenge: str, tokens: Tokens, now: da
         enrollment, _ = lock(session, number)
         row.last_day = max(done_days(session, number), default=0)
         detail = {"amount": told.amount, "currency": told.currency, "how": how, "last_day": row.last_day}
+        detail["told_at"] = now.isoformat()  # from here on, not from `joined_at`, nobody invites them any more
         append(session, enrollment, EventKind.joined, joined_at, detail=detail)
     session.add(row)
     session.flush()  # a second telling in the same moment fails here, on the unique key
@@ -172,8 +177,8 @@ def _take_row(
     setattr(result, outcome.value, getattr(result, outcome.value) + 1)
 
 
-def _find(session: Session, told: Told, challenge: str, tokens: Tokens) -> int | None:
-    """The enrollment the link was made for, else the latest of the address."""
+def find_person(session: Session, told: Told, challenge: str, tokens: Tokens) -> int | None:
+    """The enrollment the link was made for, else the latest of the address; None when nobody is known. Raises BadInput."""
     if told.ref:
         try:
             number, _ = tokens.read(Purpose.join, told.ref, 2)
@@ -192,24 +197,8 @@ def _find(session: Session, told: Told, challenge: str, tokens: Tokens) -> int |
     ).first()
 
 
-def _amount(value: object, currency: str) -> int:
-    """In the smallest unit: 49 USD are 4900, 49 JPY are 49 (ISO 4217)."""
-    if value is None or value == "":
-        return 0
-    if currency not in _CURRENCIES:
-        raise BadInput("currency", "currency must be a code of ISO 4217, like USD, together with an amount.")
-    try:
-        units = Decimal(str(value).strip()) * 10 ** get_currency_precision(currency)
-    except ArithmeticError:  # no number, or one beyond every exponent
-        units = Decimal("NaN")
-    if isinstance(value, bool) or not units.is_finite() or units != units.to_integral_value():
-        raise BadInput("amount", f"amount must be a number of {currency}, like 49.00.")
-    if not 0 <= units < _LONGEST_AMOUNT:
-        raise BadInput("amount", "amount must not be negative, nor that large.")
-    return int(units)
-
-
-def _time(text: str, now: datetime) -> datetime | None:
+def read_time(text: str, now: datetime) -> datetime | None:
+    """When they joined, as it was typed or sent; None when it was not said. Raises BadInput."""
     if not text:
         return None
     try:

@@ -11,13 +11,15 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from challenge import participation
+from challenge import conversion_links, participation
 from challenge.access.log import write_down
 from challenge.bounced import give_up
+from challenge.conversions import KeyUsedTwice, Outcome, Told, record_for
 from challenge.errors import UsageError
 from challenge.events import append, is_suppressed, lock, without_addresses
 from challenge.journey import is_copy, next_waking
 from challenge.models import Delivery, DeliveryState, Enrollment, EnrollmentState, EventKind, Subscriber
+from challenge.money import written
 from challenge.plan import plan_now
 
 STAFF = "staff"
@@ -67,6 +69,28 @@ class Desk:
         give_up(self.session, subscriber, "by hand", words, self.now, who=STAFF)
         self._write_down("suppressed an address", number, without_addresses(why))
         return "This address gets no mail any more."
+
+    def join(self, number: int, price: tuple[int, str], joined_at: datetime | None, form: str) -> str:
+        """They joined the programme, and told somebody here. `form`: a word of the page, so that two taps are one."""
+        told = Told(f"desk:{form}", "", "", *price, joined_at)
+        try:
+            outcome = record_for(self.session, number, told, self.now, "desk")
+        except KeyUsedTwice:
+            raise UsageError(
+                "This was noted a moment ago with other words. Look at the story, then ask anew."
+            ) from None
+        if outcome is Outcome.recorded:
+            self._write_down("noted that somebody joined", number, written(*price))
+        return "Noted. Nobody invites them to the programme any more."
+
+    def make_link(self, number: int, price: tuple[int, str], days: int) -> str:
+        """A link by which they say themselves that they joined."""
+        conversion_links.make(self.session, number, price, self.user, days=days)
+        return "The link is made: it stands under Joining. Send it to nobody but them."
+
+    def take_back_link(self, number: int, link: int) -> str:
+        conversion_links.take_back(self.session, link, number, self.user)
+        return "Taken back. The link records nothing any more."
 
     def export(self, number: int) -> dict[str, object]:
         """All that is kept about the person."""

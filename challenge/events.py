@@ -33,6 +33,7 @@ _PLANNING = {
     EventKind.suppressed,
     EventKind.complained,
     EventKind.resent,
+    EventKind.joined,
 }
 _PART = r"[^\s<>()\[\]:;,\"'@\uff20]{1,320}"
 _AT = r"(?:[@\uff20]|[%=]40|&#0{0,5}64;|&#x0{0,5}40;|\s?[\[({]\s?at\s?[\])}]\s?|_at_)"

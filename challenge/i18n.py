@@ -20,7 +20,7 @@ from babel.dates import format_date, format_skeleton, format_time
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
-from babel.numbers import format_decimal
+from babel.numbers import format_currency, format_decimal
 
 from challenge.errors import UsageError
 from challenge.programme.definition import Challenge
@@ -95,6 +95,10 @@ class Language:
 
     def number(self, number: float) -> str:
         return format_decimal(number, locale=self._babel)
+
+    def price(self, amount: float, currency: str) -> str:
+        """`$49.00`, `49,00 €`."""
+        return format_currency(amount, currency, locale=self._babel)
 
     def isolated(self, name: str) -> str:
         """A name in plain text; one that runs the other way is kept from turning the sentence around it (UAX 9)."""

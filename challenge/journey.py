@@ -15,6 +15,7 @@ an instant later, in an autumn fold the first of the two).
     changed              hour, zone or pace from the next mail on
     finish               two mornings later the invitation, for who did a day; a week later the comeback, for who
                          has days left
+    joined               no invitation from then on
     resent               one more copy of a mail that fell due, beside the sequence: `resend:1:day-3`
 """
 
@@ -120,6 +121,7 @@ class _Walk:
     floor: date = date.min
     floor_before_rest: date = date.min
     is_imported: bool = False
+    has_joined: bool = False
     done: set[int] = field(default_factory=set)
 
     def owe(self, owed: Owed) -> None:
@@ -253,6 +255,10 @@ def _apply(walk: _Walk, fact: Fact) -> None:
             walk.stopped_as, walk.state = walk.state, "stopped"
         case "suppressed" | "complained":
             walk.stopped_as, walk.state = "", "stopped"
+        case "joined":
+            walk.has_joined = True
+            if walk.next_key == "invitation":
+                _aim_next(walk, fact.at)
         case "resent" if walk.state in ("pending", "active", "ended"):
             _copy(walk, fact)
 
@@ -313,7 +319,7 @@ def _following(walk: _Walk) -> str:
 
 
 def _after_finish(walk: _Walk) -> str:
-    if walk.done and not walk.has("invitation") and not walk.has("comeback"):
+    if walk.done and not walk.has_joined and not walk.has("invitation") and not walk.has("comeback"):
         return "invitation"
     return "comeback" if len(walk.done) < walk.days and not walk.has("comeback") else ""
 

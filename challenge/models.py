@@ -451,6 +451,22 @@ class Conversion(SQLModel, table=True):
     last_day: int = 0
 
 
+class ConversionLink(SQLModel, table=True):
+    """A link that its person opens once, to say that they joined. `key` is the conversion's: used, or told otherwise, it
+    is there. `amount` in the currency's smallest unit; times are real."""
+
+    __tablename__ = "conversion_link"
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=BigId)
+    key: str = Field(max_length=128, unique=True)
+    enrollment_id: int = Field(foreign_key="enrollment.id", ondelete="CASCADE", index=True, sa_type=BigId)
+    amount: int = Field(default=0, sa_type=BigInteger)
+    currency: str = Field(default="", max_length=3)
+    made_by: str = Field(max_length=64)
+    made_at: datetime = Field(sa_type=UtcDateTime)
+    ends_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
 class Visit(SQLModel, table=True):
     """How often the landing page was seen on one day (UTC, challenge time), by where visitors came from. `who`: `person`
     or `machine`. `visitors` are different networks and browsers of that day, `views` all sights."""

@@ -16,6 +16,8 @@ from challenge.events import append, done_days, lock, rhythm_of
 from challenge.journey import day_of
 from challenge.models import (
     Consent,
+    Conversion,
+    ConversionLink,
     Delivery,
     DeliveryState,
     Enrollment,
@@ -182,6 +184,8 @@ def my_data(session: Session, subscriber_id: int) -> dict[str, Any]:
                 "consents": _dump(session, Consent, row, {"id", "enrollment_id"}),
                 "mails": _dump(session, Delivery, row, {"id", "enrollment_id", "claimed_by", "context"}),
                 "events": _dump(session, Event, row, {"id", "enrollment_id"}),
+                "joined": _dump(session, Conversion, row, {"id", "enrollment_id", "digest"}),
+                "join_links": _dump(session, ConversionLink, row, {"id", "enrollment_id", "made_by"}),
             }
             for row in enrollments
         ],

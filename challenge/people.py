@@ -10,6 +10,8 @@ from typing import Any
 from sqlmodel import Session, col, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from challenge.clock import real_now
+from challenge.conversion_links import Link, links_of
 from challenge.events import address_hash, done_days, installation_key
 from challenge.journey import Owed
 from challenge.models import (
@@ -24,6 +26,7 @@ from challenge.models import (
     Subscriber,
     Suppression,
 )
+from challenge.money import written
 from challenge.plan import current_plan
 
 PAGE = 50
@@ -81,6 +84,7 @@ class Story:
     moments: tuple[Moment, ...]
     mails: tuple[Mail, ...]
     deeds: tuple[AuditEntry, ...]
+    links: tuple[Link, ...]
 
 
 def search(
@@ -149,6 +153,7 @@ def story(session: Session, number: int, days: int, now: datetime) -> Story | No
         moments=tuple(sorted(moments, key=lambda moment: moment.at, reverse=True)),
         mails=tuple(_mail(row) for row in sorted(deliveries, key=lambda row: row.id or 0, reverse=True)),
         deeds=tuple(session.exec(_deeds_of(ids))),
+        links=tuple(links_of(session, ids, real_now())),
     )
 
 
@@ -223,6 +228,13 @@ def _event_moments(session: Session, ids: list[int]) -> list[Moment]:
     return found
 
 
+_HOW = {
+    "link": "said so by their link",
+    "desk": "noted at the desk",
+    "file": "from a file",
+    "api": "told by the programme's site",
+    "webhook": "told by the programme's site",
+}
 _JUDGED = (EventKind.opened, EventKind.clicked, EventKind.completed)
 
 
@@ -241,8 +253,8 @@ def _told(event: Event) -> str:
         case EventKind.unsubscribed:
             return f"by {told.get('how', 'a link')}"
         case EventKind.joined:
-            amount = told.get("amount")
-            return f"{int(amount) / 100:.2f} {told.get('currency', '')}" if amount else ""
+            price = written(int(told.get("amount") or 0), str(told.get("currency", "")))
+            return ", ".join(filter(None, (price, _HOW.get(str(told.get("how")), ""))))
     return ""
 
 

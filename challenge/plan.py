@@ -35,6 +35,7 @@ _FACTS = (
     EventKind.suppressed,
     EventKind.complained,
     EventKind.resent,
+    EventKind.joined,
 )
 _NOT_YET_GIVEN_AWAY = (DeliveryState.scheduled, DeliveryState.claimed)
 _EMPTY = {"claimed_by": "", "attempts": 0, "strikes": 0, "resends": 0, "reason": "", "receipt": "", "edition": ""}
@@ -105,6 +106,10 @@ def facts_of(session: Session, ids: Sequence[int]) -> dict[int, list[Fact]]:
         .order_by(col(Event.id))
     )
     for number, kind, at, day, told in session.exec(query):
+        if kind is EventKind.joined:  # counts from when it was told: what went out before was owed
+            if "told_at" not in told:
+                continue
+            at = datetime.fromisoformat(told["told_at"])  # noqa: PLW2901
         rhythm = Rhythm(told["timezone"], told["hour"], told["pace"]) if "timezone" in told else None
         of = "imported" if told.get("imported") else told.get("of", "")
         found[number].append(Fact(kind, at, day or 0, told.get("key", ""), of, rhythm))

@@ -32,6 +32,7 @@ class Purpose(IntEnum):
     calendar = 7
     join = 8
     reply = 9
+    joined = 10
 
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")

@@ -1,4 +1,4 @@
-"""Conversions: who joined the paid programme, from a file."""
+"""Conversions: who joined the paid programme, from a file or by a link that its person opens once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from challenge.cli.door import as_json, cli, opened, print_json
 from challenge.clock import Clock
+from challenge.errors import UsageError
 from challenge.tokens import Tokens
 
 
@@ -39,3 +40,36 @@ def import_(file: Path, as_json: bool) -> None:
         for line, words in result.problems:
             click.echo(f"  line {line}: {words}")
     sys.exit(1 if result.problems else 0)
+
+
+@conversions.command("link")
+@click.argument("address")
+@click.option("--amount", default="", help="What it cost, such as 49.00; kept when the link is used.")
+@click.option("--currency", default="", help="Of the amount: a code of ISO 4217, such as USD.")
+@click.option("--days", default="", help="How long it is good: 30 days unless said; 0 = for ever.")
+@as_json
+def link(address: str, amount: str, currency: str, days: str, as_json: bool) -> None:
+    """Makes a link by which the person with this ADDRESS says once that they joined.
+
+    Opening it records nothing; its button does. For the page after a payment, or for a mail written by hand.
+    """
+    from challenge.access.log import COMMAND_LINE
+    from challenge.conversion_links import make, read_days
+    from challenge.conversions import find_person, read
+    from challenge.rendering.links import Links
+
+    settings, challenge, database = opened()
+    tokens = Tokens(settings.keys)
+    fields = {"key": "new", "email": address, "amount": amount, "currency": currency}
+    told, lasts = read(fields, Clock(database).now()), read_days(days)
+    with database.write() as session:
+        number = find_person(session, told, challenge.slug, tokens)
+        if number is None:
+            raise UsageError("Nobody with this address is in the challenge.")
+        row = make(session, number, (told.amount, told.currency), COMMAND_LINE, days=lasts)
+        url = Links(settings.public_url, tokens, challenge).joined_url(row.id or 0)
+        ends_at = row.ends_at
+    if as_json:
+        print_json({"url": url, "ends_at": ends_at})
+    else:
+        click.echo(url)

@@ -86,6 +86,10 @@ class Links:
     def confirm_url(self, to: Address) -> str:
         return f"{self.base_url}/confirm/{self.tokens.sign(Purpose.confirm, to.enrollment_id)}"
 
+    def joined_url(self, number: int) -> str:
+        """Where somebody says that they joined: conversion link `number`."""
+        return f"{self.base_url}/joined/{self.tokens.sign(Purpose.joined, number)}"
+
     def unsubscribe_url(self, to: Address) -> str:
         return f"{self.base_url}/unsubscribe/{self.tokens.sign(Purpose.unsubscribe, to.enrollment_id, to.delivery_id)}"
 

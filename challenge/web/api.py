@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, current_app, g, jsonify, request
 
 from challenge import accounts
 from challenge.access.tokens import Scope, find_token
@@ -189,6 +189,7 @@ def refused(scope: Scope) -> Response | None:
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     token = find_token(service().database, value.strip()) if scheme.lower() == "bearer" and value else None
     if token is not None and token.scope == scope:
+        g.token = token.name
         return None
     if token is not None:
         return _error(f"This token may not do that; `challenge token add NAME --scope {scope}` makes one.", 403)

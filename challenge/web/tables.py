@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlmodel import Session
 
+from challenge.money import main_units
 from challenge.programme.definition import Challenge
 from challenge.stats import experiments, groups
 from challenge.stats import funnel as way
@@ -179,8 +180,8 @@ def _group_rows(found: tuple[groups.Group, ...], currencies: list[str]) -> Itera
         money: list[Cell] = []
         for currency in currencies:
             money += [
-                round(group.revenue.get(currency, 0) / 100, 2),
-                round(group.revenue_per_signup.get(currency, 0.0) / 100, 4),
+                round(main_units(group.revenue.get(currency, 0), currency), 3),
+                round(main_units(group.revenue_per_signup.get(currency, 0.0), currency), 5),
             ]
         yield (
             group.word,

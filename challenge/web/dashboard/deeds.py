@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Response, abort, flash, redirect, render_template, request, url_for
+from sqlmodel import col, select
 
 from challenge.access.roles import May
+from challenge.conversion_links import LASTS_DAYS, read_days
+from challenge.conversions import read_time
 from challenge.deeds import Desk
-from challenge.models import Delivery, Enrollment, Subscriber
+from challenge.errors import BadInput
+from challenge.models import Conversion, Delivery, Enrollment, Subscriber
+from challenge.money import main_units, read_price
 from challenge.web import service
 from challenge.web.dashboard.door import me, needs, room
 
@@ -73,6 +79,59 @@ def export_person(number: int) -> Any:
         mimetype="application/json",
         headers={"Content-Disposition": f'attachment; filename="person-{number}.json"'},
     )
+
+
+@room.route("/people/<int:number>/joined", methods=["GET", "POST"])
+@needs(May.change_people)
+def join_person(number: int) -> Any:
+    """They joined the programme: note it here, or make the link by which they say so themselves."""
+    if request.method != "POST":
+        return _ask_joined(number)
+    now = service().clock.now()
+    try:
+        price = read_price(request.form.get("amount", "").strip(), request.form.get("currency", ""))
+        joined_at = read_time(request.form.get("joined_at", "").strip(), now)
+        days = read_days(request.form.get("days", "").strip())
+        form = request.form.get("form", "")[:64] or secrets.token_hex(12)
+        if request.form.get("do") == "link":
+            flash(_do(number, lambda desk: desk.make_link(number, price, days)))
+        else:
+            flash(_do(number, lambda desk: desk.join(number, price, joined_at, form)))
+    except BadInput as error:
+        return _ask_joined(number, error), 422
+    return redirect(url_for("dashboard.person", number=number), 303)
+
+
+@room.route("/people/<int:number>/links/<int:link>/back", methods=["GET", "POST"])
+@needs(May.change_people)
+def take_back_link(number: int, link: int) -> Any:
+    """A link that was not used."""
+    if request.method != "POST":
+        words = "Whoever opens it is told that it was taken back. Nothing else changes."
+        return _ask(number, "Take this link of {name} back?", words, "Take back")
+    flash(_do(number, lambda desk: desk.take_back_link(number, link)))
+    return redirect(url_for("dashboard.person", number=number), 303)
+
+
+def _ask_joined(number: int, error: BadInput | None = None) -> str:
+    with service().database.read() as rows:
+        enrollment = rows.get(Enrollment, number) or abort(404)
+        last = rows.exec(
+            select(Conversion).where(Conversion.currency != "").order_by(col(Conversion.id).desc())
+        ).first()
+        return render_template(
+            "dashboard/joined.html",
+            who=rows.get_one(Subscriber, enrollment.subscriber_id),
+            known=rows.exec(select(Conversion).where(Conversion.enrollment_id == number)).all(),
+            typed=request.form,
+            error=error,
+            usual=(f"{main_units(last.amount, last.currency):g}", last.currency) if last else ("", ""),
+            form=request.form.get("form") or secrets.token_hex(12),
+            today=service().clock.now().date(),
+            lasts_days=LASTS_DAYS,
+            back=url_for("dashboard.person", number=number),
+            section="dashboard.people",
+        )
 
 
 @room.route("/people/<int:number>/mails/<int:delivery>/again", methods=["GET", "POST"])

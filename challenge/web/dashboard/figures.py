@@ -11,6 +11,7 @@ from datetime import date
 
 from markupsafe import Markup, escape
 
+from challenge.money import grouped
 from challenge.web.dashboard.door import room
 
 _WIDE, _HIGH, _LEFT, _BOTTOM, _TOP = 360, 190, 40, 26, 12
@@ -64,8 +65,9 @@ def weekday(day: date) -> str:
 
 
 @room.app_template_filter()
-def money(amount: float | None) -> str:
-    return "–" if amount is None else f"{amount:,.2f}"
+def money(amount: float | None, currency: str) -> str:
+    """Smallest units, as people write the main unit: `1,234.50`; yen have no places."""
+    return "–" if amount is None else grouped(amount, currency)
 
 
 def _places(rate: float) -> str:

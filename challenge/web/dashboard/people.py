@@ -41,6 +41,7 @@ def person(number: int) -> str:
         number=number,
         now=now,
         zone=ZoneInfo(story.subscriber.timezone),
+        joined_url=found.composer.links.joined_url,
         section="dashboard.people",
     )
 

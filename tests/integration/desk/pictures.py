@@ -43,6 +43,7 @@ PAGES = {
     "person": "/dashboard/people/40",
     "mail": "/dashboard/people/40/mails/{mail}",
     "ask": "/dashboard/people/40/erase",
+    "joined": "/dashboard/people/40/joined",
     "access": "/dashboard/access",
     "log": "/dashboard/log",
     "account": "/dashboard/account",

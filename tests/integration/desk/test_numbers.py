@@ -15,6 +15,7 @@ import pytest
 
 from challenge import accounts
 from challenge.access.tokens import add_token
+from challenge.conversions import read, record_for
 from challenge.models import Enrollment
 from challenge.web import tables
 from tests.integration.desk.town import FRIDAY, Town
@@ -95,6 +96,20 @@ def test_it_never_writes_a_formula(start: str) -> None:
     assert cell == f"'{word}"
     assert number == "-3"
     assert cell[0] not in "=+-@\t\r\n"
+
+
+def test_it_writes_money_as_its_currency_does(desk: Any) -> None:
+    with desk.database.write() as session:
+        Town(session, desk.challenge).settle(3)
+    for key, amount, currency in (("1", "1234.50", "EUR"), ("2", "4900", "JPY"), ("3", "1.234", "KWD")):
+        with desk.database.write() as session:
+            told = read({"key": key, "email": "nobody@example.com", "amount": amount, "currency": currency}, FRIDAY)
+            record_for(session, 1, told, FRIDAY, "test")
+    viewer = desk.browser("viewer")
+    page, sheet = viewer.text("/dashboard/sources"), viewer.get("/dashboard/tables/groups.json").get_json()
+    assert all(f"<td>{money}</td>" in page for money in ("1,234.50", "4,900", "1.234"))
+    (row,) = [row for row in sheet["rows"] if row["revenue_EUR"]]
+    assert (row["revenue_EUR"], row["revenue_JPY"], row["revenue_KWD"]) == (1234.5, 4900, 1.234)
 
 
 def test_it_writes_sources_of_strangers_harmlessly(desk: Any) -> None:

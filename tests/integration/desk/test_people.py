@@ -11,7 +11,17 @@ from sqlmodel import select
 
 from challenge import signup
 from challenge.events import append, lock
-from challenge.models import Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind, Subscriber
+from challenge.models import (
+    Conversion,
+    ConversionLink,
+    Delivery,
+    DeliveryState,
+    Enrollment,
+    EnrollmentState,
+    Event,
+    EventKind,
+    Subscriber,
+)
 from challenge.plan import plan_due
 
 
@@ -184,3 +194,35 @@ def test_it_has_no_page_for_people_who_are_not_there(desk: Any) -> None:
     assert marketer.get("/dashboard/uncertain/1/hold").status_code == 404
     assert marketer.get(f"/dashboard/people/{2**70}").status_code == 404
     assert marketer.get("/dashboard/people?before=nonsense").status_code == 200
+
+
+def test_it_notes_who_joined_and_makes_links(desk: Any) -> None:
+    number = enroll(desk, "ana@example.com")
+    marketer, path = desk.browser("marketer"), f"/dashboard/people/{number}"
+    asked = marketer.text(f"{path}/joined")
+    form = re.search(r'name="form" value="(\w+)"', asked)
+    assert form is not None
+    fields = {"amount": "49", "currency": "usd", "form": form[1], "days": "30"}
+    for wrong in ({"amount": "a lot"}, {"currency": ""}, {"joined_at": "2999-01-01"}, {"days": "-1"}):
+        answer = marketer.post(f"{path}/joined", on=f"{path}/joined", **fields | wrong)
+        assert (answer.status_code, 'role="alert"' in answer.text, desk.rows(Conversion)) == (422, True, 0)
+    for _ in range(2):
+        assert marketer.post(f"{path}/joined", on=f"{path}/joined", **fields).status_code == 303
+    assert desk.rows(Conversion) == 1
+    assert "It is noted already" in marketer.text(f"{path}/joined")
+    assert 'value="49"' in marketer.text(f"{path}/joined")  # the price of the last one
+    for _ in range(2):
+        marketer.post(f"{path}/joined", on=f"{path}/joined", **fields, do="link")
+    page = marketer.text(path)
+    assert all(words in page for words in ("Joined the programme", "49.00 USD, noted at the desk", "by marketer"))
+    first, second = sorted(set(re.findall(r"http://\S+/joined/[\w-]+", page)))
+    assert first != second
+    marketer.post(f"{path}/links/1/back", on=f"{path}/links/1/back")
+    assert len(set(re.findall(r"http://\S+/joined/[\w-]+", marketer.text(path)))) == 1
+    other = enroll(desk, "ben@example.com")
+    marketer.post(f"/dashboard/people/{other}/links/2/back", on=f"/dashboard/people/{other}/links/2/back")
+    assert desk.rows(ConversionLink) == 1
+    assert desk.deeds("marketer")[1:] == [
+        "noted that somebody joined", "made a join link", "made a join link", "took a join link back"
+    ]  # fmt: skip
+    assert desk.browser("viewer").get(f"{path}/joined").status_code == 403

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
+from challenge import participation
 from challenge.deeds import Desk, undecided
 from challenge.errors import NotFound, UsageError
-from challenge.models import AuditEntry, Delivery, DeliveryState, Enrollment, Event, EventKind, Subscriber
+from challenge.models import AuditEntry, Conversion, Delivery, DeliveryState, Enrollment, Event, EventKind, Subscriber
 
 
 def act(engine: Any, deed: str, *arguments: Any) -> Any:
@@ -43,6 +44,29 @@ def test_it_sends_a_copy_beside_the_sequence(engine: Any, relay: Any) -> None:
     with engine.database.read() as session:
         event = session.exec(select(Event).where(Event.kind == EventKind.resent)).one()
     assert (event.who, event.detail) == ("staff", {"key": "day-1", "by": "mara"})
+
+
+def test_it_invites_nobody_who_joined_and_keeps_what_went_out_before(engine: Any, relay: Any) -> None:
+    ana, ben = engine.sign_up("ana@example.com"), engine.sign_up("ben@example.com")
+    engine.live(24)
+    with engine.database.write() as session:
+        for number in (ana, ben):
+            for day in range(1, 6):
+                participation.complete(session, number, day, engine.now)
+    engine.live(24 * 6)
+    for _ in range(2):
+        act(engine, "join", ana, (4900, "USD"), None, "one form")
+    engine.live(24 * 4)
+    assert [relay.keys(f"{name}@example.com")[-1] for name in ("ana", "ben")] == ["finish", "invitation"]
+    act(engine, "join", ben, (0, ""), engine.now - timedelta(days=9), "another form")
+    engine.live(24 * 3)
+    assert relay.keys("ben@example.com").count("invitation") == 1
+    assert engine.audit().balanced, engine.audit().problems
+    with engine.database.read() as session:
+        assert [row.how for row in session.exec(select(Conversion))] == ["desk", "desk"]
+    assert deeds(engine) == [("noted that somebody joined", ana, "49.00 USD"), ("noted that somebody joined", ben, "")]
+    with pytest.raises(UsageError):
+        act(engine, "join", ben, (1, "USD"), None, "another form")
 
 
 def test_it_sends_a_copy_while_the_daily_mail_is_deferred(engine: Any, relay: Any) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 from sqlmodel import col, update
 from werkzeug.serving import make_server
 
+from challenge import conversion_links, signup
 from challenge import participation as acts
-from challenge import signup
 from challenge.clock import set_up
 from challenge.db import Database
 from challenge.events import lock
@@ -121,6 +121,15 @@ class Stage:
                 acts.unsubscribe(session, number, now, how="test")
         return Person(number, self.service.composer.links)
 
+    def join_link(self, person: Person, *, taken_back: bool = False) -> str:
+        """The path of a link by which this person says that they joined."""
+        with self.database.write() as session:
+            row = conversion_links.make(session, person.id, (4900, "USD"), "test")
+            number = row.id or 0
+            if taken_back:
+                conversion_links.take_back(session, number, person.id, "test")
+        return person.links.joined_url(number).removeprefix(self.url)
+
     def _send(self, enrollment_id: int, now: datetime) -> None:
         """What the workers would have done."""
         with self.database.write() as session:
@@ -202,6 +211,9 @@ def states(stage: Stage) -> Iterator[State]:
     yield State("unsubscribe", started.unsubscribe)
     yield State("unsubscribe-stopped", stage.person(2).unsubscribe, _press("Stop all e-mails"))
     yield State("unsubscribe-paused", stage.person(2, state="paused").unsubscribe)
+    yield State("joined", stage.join_link(late))
+    yield State("joined-used", stage.join_link(late), _press("Yes, I joined"))
+    yield State("joined-ended", stage.join_link(late, taken_back=True))
     yield State("link-broken", "/day/abc")
     yield State("page-missing", "/nothing-here")
 

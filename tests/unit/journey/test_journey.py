@@ -65,6 +65,15 @@ def test_it_invites_two_mornings_after_the_finish_who_did_a_day() -> None:
     assert "invitation" not in mornings(after(20))
 
 
+def test_it_does_not_invite_who_has_joined() -> None:
+    done = [at(n, "completed", day=n) for n in range(1, 5)]
+    known_in_time = mornings(after(20, *done, at(7.5, "joined")))
+    assert list(known_in_time)[-2:] == ["finish", "comeback"]
+    assert known_in_time["comeback"] == mornings(after(20, *done))["comeback"]
+    assert "invitation" in mornings(after(20, *done, at(8.5, "joined")))  # it was owed by then
+    assert after(20, *done, at(4.5, "completed", day=5), at(5, "joined")).state == "ended"
+
+
 def test_it_drops_the_comeback_when_the_rest_is_caught_up() -> None:
     done = [at(7, "completed", day=n) for n in range(1, 6)]
     assert list(mornings(after(20, *done)))[-1] == "invitation"
