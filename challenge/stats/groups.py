@@ -121,11 +121,19 @@ def cohorts(
     """Week by week, the oldest first. Weeks begin on Monday (UTC)."""
     weeks: dict[date, list[tuple[Block, int]]] = defaultdict(list)
     for block, people in Crowd(load(session, challenge, length, now), filter, now):
-        for word, there in block.family("days").items():
+        for week, there in _weeks(block).items():
             if mine := there & people:
-                day = date.fromisoformat(word)
-                weeks[day - timedelta(days=day.weekday())].append((block, mine))
+                weeks[week].append((block, mine))
     return tuple(_cohort(week, parts, length, now) for week, parts in sorted(weeks.items()))
+
+
+def _weeks(block: Block) -> dict[date, int]:
+    """Monday -> those who signed up in its week."""
+    found: dict[date, int] = defaultdict(int)
+    for word, people in block.family("days").items():
+        day = date.fromisoformat(word)
+        found[day - timedelta(days=day.weekday())] |= people
+    return found
 
 
 def survival(
