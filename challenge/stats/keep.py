@@ -156,12 +156,23 @@ def refresh(
         return 0
     numbers = sorted({*marks, *old}, key=lambda number: (-len(marks.get(number, ())), -number))
     stored = 0
-    while numbers:
-        some, numbers = numbers[:_STORED_AT_ONCE], numbers[_STORED_AT_ONCE:]
-        stored += _store(database, challenge, length, now, {number: marks.get(number, {}) for number in some})
+    for some in _batches({number: marks.get(number, {}) for number in numbers}):
+        stored += _store(database, challenge, length, now, some)
         if time.monotonic() > until:
             break
     return stored
+
+
+def _batches(marks: Mapping[int, Mapping[int, int]]) -> Iterator[dict[int, Mapping[int, int]]]:
+    """Blocks to store in one transaction: sixteen with few marks each, or one where everybody is marked."""
+    batch: dict[int, Mapping[int, int]] = {}
+    for number, mine in marks.items():
+        if batch and (len(batch) == _STORED_AT_ONCE or sum(map(len, batch.values())) + len(mine) > SIZE):
+            yield batch
+            batch = {}
+        batch[number] = mine
+    if batch:
+        yield batch
 
 
 def _marks(session: Session, most: int | None = None) -> dict[int, dict[int, int]]:
