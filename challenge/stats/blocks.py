@@ -91,22 +91,24 @@ class Block:
         return Block({family: sets for family, sets in found.items() if sets})
 
 
-def side_by_side(blocks: Mapping[int, Block]) -> Block:
-    """Place -> stored block, as one wide block."""
-    wide: dict[tuple[str, str], bytearray] = {}
+def side_by_side(blocks: Mapping[int, Block | bytes]) -> Block:
+    """Place -> block, or what `encode` made of it, as one wide block."""
+    wide: dict[str, dict[str, bytearray]] = defaultdict(dict)
     width = SIDE_BY_SIDE * _BYTES
     for place, block in blocks.items():
         start, end = place * _BYTES, (place + 1) * _BYTES
-        for family, sets in block.sets.items():
+        for family, sets in (_opened(block) if isinstance(block, bytes) else _digits(block)).items():
+            there = wide[family]
             for name, people in sets.items():
-                digits = wide.get((family, name))
-                if digits is None:
-                    digits = wide[family, name] = bytearray(width)
-                digits[start:end] = people.to_bytes(_BYTES, "little")
-    found = Block()
-    for (family, name), digits in wide.items():
-        found.sets[family][name] = int.from_bytes(digits, "little")
-    return Block({family: dict(sets) for family, sets in found.sets.items()})
+                if name not in there:
+                    there[name] = bytearray(width)
+                there[name][start:end] = people
+    return Block(
+        {
+            family: {name: int.from_bytes(there, "little") for name, there in sets.items()}
+            for family, sets in wide.items()
+        }
+    )
 
 
 def total(slices: Mapping[str, int], people: int) -> int:
@@ -124,23 +126,39 @@ def add_number(slices: dict[str, int], bit: int, number: int) -> None:
 
 def encode(block: Block) -> bytes:
     """A stored block: the names as a line of JSON, then each set's 128 bytes in that order; compressed."""
-    filled = {family: {name: there for name, there in sets.items() if there} for family, sets in block.sets.items()}
-    names = {family: list(sets) for family, sets in filled.items() if sets}
+    digits = _digits(block)
+    names = {family: list(sets) for family, sets in digits.items()}
     head = json.dumps(names, separators=(",", ":")).encode() + b"\n"
-    bodies = (there.to_bytes(_BYTES, "little") for sets in filled.values() for there in sets.values())
-    return zlib.compress(head + b"".join(bodies), 1)
+    return zlib.compress(head + b"".join(people for sets in digits.values() for people in sets.values()), 1)
 
 
 def decode(data: bytes) -> Block:
+    return Block(
+        {
+            family: {name: int.from_bytes(people, "little") for name, people in sets.items()}
+            for family, sets in _opened(data).items()
+        }
+    )
+
+
+def _digits(block: Block) -> dict[str, dict[str, bytes]]:
+    found = {
+        family: {name: people.to_bytes(_BYTES, "little") for name, people in sets.items() if people}
+        for family, sets in block.sets.items()
+    }
+    return {family: sets for family, sets in found.items() if sets}
+
+
+def _opened(data: bytes) -> dict[str, dict[str, bytes]]:
     plain = zlib.decompress(data)
     start = plain.index(b"\n") + 1
-    sets: Sets = {}
+    found: dict[str, dict[str, bytes]] = {}
     for family, names in json.loads(plain[:start]).items():
-        found = sets[family] = {}
+        sets = found[family] = {}
         for name in names:
-            found[name] = int.from_bytes(plain[start : start + _BYTES], "little")
+            sets[name] = plain[start : start + _BYTES]
             start += _BYTES
-    return Block(sets)
+    return found
 
 
 def hour_of(at: datetime) -> int:

@@ -78,9 +78,9 @@ def _look(session: Session, challenge: str, length: int, now: datetime, known: _
     query = columns(col(StatsBlock.number), col(StatsBlock.version)).where(col(StatsBlock.challenge) == challenge)
     versions: dict[int, str] = _pairs(session, query)
     changed = {number for number, version in versions.items() if known.versions.get(number) != version}
-    fresh: dict[int, Block] = {number: Block() for number in known.versions.keys() - versions.keys()}
+    fresh: dict[int, Block | bytes] = {number: Block() for number in known.versions.keys() - versions.keys()}
     for number, version, data in _stored(session, challenge, length, changed):
-        fresh[number], versions[number] = decode(data), version
+        fresh[number], versions[number] = data, version
     for number in changed - fresh.keys():
         fresh[number] = build(session, _people_of(number), challenge, length, now).get(number, Block())
     wide = _put_in(known.wide, dict.fromkeys(fresh, _ALL), fresh)
@@ -104,10 +104,12 @@ def _stored(session: Session, challenge: str, length: int, numbers: Iterable[int
         yield from session.connection().execute(query)
 
 
-def _put_in(wide: Mapping[int, Block], people: Mapping[int, int], fresh: Mapping[int, Block]) -> Mapping[int, Block]:
+def _put_in(
+    wide: Mapping[int, Block], people: Mapping[int, int], fresh: Mapping[int, Block | bytes]
+) -> Mapping[int, Block]:
     """Wide blocks with these people (number of a stored block -> bits) as they are in `fresh`."""
     gone: dict[int, int] = defaultdict(int)
-    come: dict[int, dict[int, Block]] = defaultdict(dict)
+    come: dict[int, dict[int, Block | bytes]] = defaultdict(dict)
     for number, bits in people.items():
         where, place = divmod(number, SIDE_BY_SIDE)
         gone[where] |= bits << place * SIZE
