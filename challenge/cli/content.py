@@ -17,8 +17,9 @@ from challenge.settings import read_settings
 @click.option("--position", type=click.Choice(["seated", "standing", "lying"]), default="seated", show_default=True)
 @click.option("--name", default="Ana", show_default=True)
 @click.option("--language", default="", help="A language that has catalogues, such as de.")
+@click.option("--variant", default="", help="A version of the mails that the challenge's file has, such as b.")
 @click.option("--html", is_flag=True, help="Print the HTML part.")
-def preview(mail: str, day: int, position: str, name: str, language: str, html: bool) -> None:
+def preview(mail: str, day: int, position: str, name: str, language: str, variant: str, html: bool) -> None:
     """Prints a mail as a person would get it. MAIL: confirm, welcome, day, nudge, rest, finish, invitation, comeback."""
     from challenge.rendering.links import Address
     from challenge.rendering.message import Composer
@@ -35,8 +36,18 @@ def preview(mail: str, day: int, position: str, name: str, language: str, html: 
     languages = composer.templates.languages
     if language and language not in languages.locales:
         raise UsageError(f"There are no words in {language}. There are: {', '.join(languages.locales)}.")
+    if variant not in ("", "a", *challenge.variants.of_mails):
+        raise UsageError(
+            f"The challenge has these versions of its mails: {', '.join(('a', *challenge.variants.of_mails))}."
+        )
     content = Content(
-        mail, day, position, done=tuple(range(1, day)), has_name=bool(name), locale=language or languages.locales[0]
+        mail,
+        day,
+        position,
+        done=tuple(range(1, day)),
+        has_name=bool(name),
+        locale=language or languages.locales[0],
+        variant=variant,
     )
     key = f"day-{day}" if mail == "day" else mail
     subject, text, page = composer.templates.shown(content, name, composer.links, Address(0, 0, key))

@@ -323,7 +323,7 @@ def _letter(row: _Found, challenge: Challenge, done: tuple[int, ...], rested: in
         has_name=bool(row.first_name),
         tracking=row.tracking,
         locale=row.locale,
-        variant=row.variant if challenge.variants.subjects else "",
+        variant=row.variant if challenge.variants.of_mails else "",
     )
     return Letter(to, row.email, row.first_name, content, now.replace(microsecond=0))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 _SHIPPED = Path(__file__).parent.parent / "content" / "ms-strength"
+MAIL_PARTS = ("body.txt", "body.html")
 _SUBJECT_WORDS = {"number", "title", "length"}
 
 
@@ -194,6 +195,7 @@ def _refuse_tired_muscles(root: Table, days: tuple[Day, ...]) -> None:
 
 def _challenge(root: Table, exercises: dict[str, Exercise], days: tuple[Day, ...]) -> Challenge:
     invitation = root.table("invitation")
+    subjects = _subjects(root.table("subjects"))
     challenge = Challenge(
         folder=root.source.path.parent,
         edition=_edition(root, exercises),
@@ -214,11 +216,11 @@ def _challenge(root: Table, exercises: dict[str, Exercise], days: tuple[Day, ...
         invitation_label=invitation.text("label"),
         about_programme=invitation.texts("about"),
         consent=_consent(root.table("consent")),
-        subjects=_subjects(root.table("subjects")),
+        subjects=subjects,
         plain_subjects=_subjects(root.table("plain_subjects")) if root.has("plain_subjects") else MappingProxyType({}),
         days=days,
         exercises=MappingProxyType(exercises),
-        variants=_variants(root.table("variants")) if root.has("variants") else NO_VARIANTS,
+        variants=_variants(root.table("variants"), subjects, len(days)) if root.has("variants") else NO_VARIANTS,
     )
     invitation.finish()
     root.finish()
@@ -231,6 +233,9 @@ def _edition(root: Table, exercises: dict[str, Exercise]) -> str:
         digest.update(catalogue.read_bytes())
     for name in sorted({move.picture.file for exercise in exercises.values() for move in exercise.moves.values()}):
         digest.update((root.source.path.parent / "pictures" / name).read_bytes())
+    for part in sorted((root.source.path.parent / "mails").glob("*/*")):
+        if part.name in MAIL_PARTS:
+            digest.update(f"{part.parent.name}/{part.name}\n".encode() + part.read_bytes())
     return digest.hexdigest()[:12]
 
 
@@ -248,18 +253,38 @@ def _subjects(table: Table) -> Mapping[str, str]:
     return MappingProxyType(subjects)
 
 
-def _variants(table: Table) -> Variants:
-    found: dict[str, dict[str, Mapping[str, str]]] = {"landing": {}, "subjects": {}}
-    for kind, variants in found.items():
+def _variants(table: Table, subjects: Mapping[str, str], length: int) -> Variants:
+    known = {*subjects, *(f"day-{number}" for number in range(1, length + 1))}
+    readers: dict[str, Callable[[Table], Mapping[str, str]]] = {
+        "landing": lambda words: {"headline": words.text("headline")},
+        "subjects": _subjects,
+        "mails": lambda words: _mails(words, known),
+    }
+    found: dict[str, dict[str, Mapping[str, str]]] = {kind: {} for kind in readers}
+    for kind, read_words in readers.items():
         for name, words in table.tables(kind).items() if table.has(kind) else ():
             if not is_name(name):
                 words.wrong(
                     "", f"{name!r} cannot be a variant", "Use small letters and digits; a is the challenge itself"
                 )
-            variants[name] = _subjects(words) if kind == "subjects" else {"headline": words.text("headline")}
+            found[kind][name] = read_words(words)
             words.finish()
     table.finish()
-    return Variants(MappingProxyType(found["landing"]), MappingProxyType(found["subjects"]))
+    return Variants(*(MappingProxyType(found[kind]) for kind in ("landing", "subjects", "mails")))
+
+
+def _mails(table: Table, known: set[str]) -> Mapping[str, str]:
+    """Mail -> folder; what the folder says is read where mails are made."""
+    folders = {mail: table.text(mail) for mail in table.values}
+    for mail, folder in folders.items():
+        if mail not in known:
+            table.wrong(mail, f"{mail} is no mail", f"Use one of: {', '.join(sorted(known))}")
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", folder):
+            table.wrong(mail, f"{folder!r} is not a plain folder", "Use small letters, digits and hyphens")
+        for part in MAIL_PARTS:
+            if not (table.source.path.parent / "mails" / folder / part).is_file():
+                table.wrong(mail, f"mails/{folder}/{part} does not exist", "A mail has both parts, saying the same")
+    return MappingProxyType(folders)
 
 
 def _can_be_filled(subject: str) -> bool:

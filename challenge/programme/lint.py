@@ -70,7 +70,7 @@ def _safety(challenge: Challenge) -> Iterator[Finding]:
 def _subjects(challenge: Challenge) -> Iterator[Finding]:
     private = {word.lower() for word in challenge.private_words}
     for mail in challenge.subjects:
-        variants = ["", *challenge.variants.subjects]
+        variants = ("", *challenge.variants.of_mails)
         subjects = {challenge.subject(mail, day.number, variant=name) for day in challenge.days for name in variants}
         for said in sorted(private & {word.lower() for subject in subjects for word in words(subject)}):
             yield _error(f"subjects.{mail}", f"says {said!r}", "Others see a subject line: leave a person's health out")
@@ -144,6 +144,8 @@ def _move_words(move: Move) -> tuple[str, ...]:
 
 def _all_words(challenge: Challenge) -> Iterator[tuple[str, str]]:
     yield "headline", challenge.headline
+    for name, landing in challenge.variants.landing.items():
+        yield f"variants.landing.{name}", landing["headline"]
     yield "tagline", challenge.tagline
     yield from (("invitation", text) for text in challenge.about_programme)
     yield from (("why", text) for text in challenge.why_paragraphs)

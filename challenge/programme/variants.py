@@ -1,5 +1,5 @@
-"""Which version does somebody get? Variants of the landing page's headline and of subject lines, beside the words that
-stand in the challenge itself, which are variant `a`.
+"""Which version does somebody get? Variants of the landing page's headline, and of the mails: their subject lines, and
+whole mails. They stand beside the words of the challenge itself, which are variant `a`.
 
 Assignment is by hash: nothing to store before somebody joins, the same answer each time, and equal shares. Words of
 variants are in the challenge's own language; whoever reads another one is in no test.
@@ -17,10 +17,17 @@ FIRST = "a"
 
 @dataclass(frozen=True)
 class Variants:
-    """`landing`: variant -> its headline (`headline`); `subjects`: variant -> mail -> subject line."""
+    """`landing`: variant -> its headline (`headline`); `subjects`: variant -> mail -> subject line; `mails`: variant ->
+    mail, or one day's (`day-2`) -> the folder under `mails/` beside the challenge's TOML that is sent in its place."""
 
     landing: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     subjects: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    mails: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def of_mails(self) -> tuple[str, ...]:
+        """The versions that differ in a mail or a subject line: one test, for a person has one version of all mails."""
+        return tuple(sorted({*self.subjects, *self.mails}))
 
     def headline(self, variant: str, otherwise: str) -> str:
         return self.landing.get(variant, {}).get("headline", otherwise)
@@ -28,13 +35,18 @@ class Variants:
     def subject(self, variant: str, mail: str, otherwise: str) -> str:
         return self.subjects.get(variant, {}).get(mail, otherwise)
 
+    def folder(self, variant: str, mail: str, day: int) -> str:
+        """The folder that this version sends in the mail's place; empty where it sends the mail itself."""
+        found = self.mails.get(variant, {})
+        return (found.get(f"day-{day}") if mail == "day" else None) or found.get(mail, "")
+
     def for_landing(self, visitor: str) -> str:
         """The variant of the page for a visitor; empty while there is nothing to test."""
         return assign("landing", self.landing, visitor)
 
     def for_mails(self, email_key: str) -> str:
         """The variant of the mails for a person, for as long as the challenge lasts."""
-        return assign("mails", self.subjects, email_key)
+        return assign("mails", self.of_mails, email_key)
 
 
 NO_VARIANTS = Variants()

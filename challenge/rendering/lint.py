@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from challenge.i18n import Language
 from challenge.programme.definition import Challenge
@@ -53,11 +53,22 @@ class Mail:
     def name(self) -> str:
         content = self.content
         day = f" {content.day}" if content.day else ""
-        return f"{content.mail}{day}, {content.position}, {content.pace}, {len(content.done)} done, {content.locale}"
+        variant = f", variant {content.variant}" if content.variant else ""
+        state = f"{content.position}, {content.pace}, {len(content.done)} done, {content.locale}"
+        return f"{content.mail}{day}, {state}{variant}"
 
 
 def contents(challenge: Challenge, locale: str) -> Iterator[Content]:
-    """Every mail in every state whose words differ."""
+    """Every mail in every state whose words differ, then what variants send in its place."""
+    yield from (states := list(_states(challenge, locale)))
+    variants = challenge.variants
+    for name in variants.of_mails if locale == challenge.locale else ():
+        for content in states:
+            if variants.folder(name, content.mail, content.day) or content.mail in variants.subjects.get(name, {}):
+                yield replace(content, variant=name)
+
+
+def _states(challenge: Challenge, locale: str) -> Iterator[Content]:
     length = challenge.length
     every, none = tuple(range(1, length + 1)), ()
     for day in every:

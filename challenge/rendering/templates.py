@@ -15,20 +15,22 @@ from functools import lru_cache
 from pathlib import Path
 
 import css_inline
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined, TemplateError
 from markupsafe import Markup
 
 from challenge.i18n import Language, Languages
-from challenge.programme.definition import Challenge
+from challenge.programme.definition import Challenge, ContentError
 from challenge.rendering.links import Address, Link, Links
 from challenge.rendering.quoted import Holed, holed, quoted
 
 _HERE = Path(__file__).parent.parent
 FOLDERS = next((path for path in (_HERE.parent / "templates" / "emails", _HERE / "_emails") if path.is_dir()), _HERE)
+_THEIRS = "mails"  # beside the challenge's TOML: what variants send in a mail's place
 _NAME_TEXT, _NAME_HTML = "name_text", "name_html"
 _INDENT = re.compile(r"\n[ \t]+")  # in HTML it says nothing, and every blank of it would be encoded
 _GAP = re.compile(r"\n{3,}")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9'-]+(?: [A-Za-z0-9'-]+)*")
+_MUST_LEAD_TO = {"confirm": "confirm", "day": "day", "nudge": "day"}
 _OTHER = ("confirm", "unsubscribe", "open", "bymail")
 
 
@@ -81,6 +83,7 @@ class Templates:
         self._environment = lru_cache(maxsize=None)(self._make_environment)
         self._inliner = css_inline.CSSInliner(keep_style_tags=True, keep_at_rules=True, load_remote_stylesheets=False)
         self.prepared = lru_cache(maxsize=256)(self._prepare)
+        self._refuse_broken_variants()
 
     def shown(self, content: Content, name: str, links: Links, to: Address) -> tuple[str, str, str]:
         """(subject, text, HTML) as a person reads them, for previews and lints."""
@@ -99,8 +102,9 @@ class Templates:
 
     def _make_environment(self, language: Language, *, is_html: bool) -> Environment:
         """One pair per language: the words are part of what is compiled and kept."""
+        theirs = self.challenge.folder / _THEIRS
         made = Environment(
-            loader=FileSystemLoader(self._folders),
+            loader=ChoiceLoader([FileSystemLoader(self._folders), PrefixLoader({_THEIRS: FileSystemLoader(theirs)})]),
             extensions=["jinja2.ext.i18n"],
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -115,8 +119,9 @@ class Templates:
         language = self.languages.get(content.locale)
         values = self._values(content, language)
         plain, rich = self._environment(language, is_html=False), self._environment(language, is_html=True)
-        folder = content.mail
-        subject = " ".join(plain.get_template(f"{folder}/subject.txt").render(values).split())
+        own = language.challenge.variants.folder(content.variant, content.mail, content.day)
+        folder = f"{_THEIRS}/{own}" if own else content.mail
+        subject = " ".join(plain.get_template(f"{content.mail}/subject.txt").render(values).split())
         text = whole(plain.get_template(f"{folder}/body.txt").render(values | {"name": _mark(_NAME_TEXT)}))
         page = rich.get_template(f"{folder}/body.html").render(
             values | {"name": Markup(f'<span dir="auto">{_mark(_NAME_HTML)}</span>'), "subject": subject}
@@ -126,6 +131,24 @@ class Templates:
             _GAP.sub("\n\n", text).strip() + "\n",
             _INDENT.sub("\n", self._inliner.inline(whole(page))).strip() + "\n",
         )
+
+    def _refuse_broken_variants(self) -> None:
+        """Composes each mail of a variant once: what would fail for a share of the people stops the start instead.
+        Raises ContentError."""
+        for variant, mails in self.challenge.variants.mails.items():
+            for key, folder in mails.items():
+                mail, _, day = key.partition("-")
+                content = Content(mail, int(day or 1) if mail in ("day", "nudge") else 0, variant=variant)
+                place = self.challenge.folder / _THEIRS / folder
+                try:
+                    _, text, page = self._rendered(content)
+                except TemplateError as error:
+                    raise ContentError(place, None, f"cannot be filled in: {error}", "Mend the template") from error
+                for wanted in {"unsubscribe", _MUST_LEAD_TO.get(mail, "unsubscribe")}:
+                    for part, words in (("body.txt", text), ("body.html", page)):
+                        if _mark(wanted) not in words:
+                            what = "has no link that stops the mails" if wanted == "unsubscribe" else "has no main link"
+                            raise ContentError(place / part, None, what, f"Take it from templates/emails/{mail}/{part}")
 
     def _values(self, content: Content, language: Language) -> dict[str, object]:
         challenge = language.challenge

@@ -14,7 +14,7 @@ from challenge.web import service
 from challenge.web.dashboard.door import needs, room
 from challenge.web.dashboard.numbers import ask_of, filters_of
 
-_TITLES = {"form_variant": "Headline of the landing page", "variant": "Subject lines of the mails"}
+_TITLES = {"form_variant": "Headline of the landing page", "variant": "The mails and their subject lines"}
 _GOALS = {
     SIGNED_UP: "Signed up, of the visitors",
     "confirmed": "Said yes",
@@ -69,16 +69,24 @@ def _words(challenge: Challenge, test: Experiment) -> dict[str, tuple[str, ...]]
 
 def _lines(challenge: Challenge, kind: str, word: str) -> tuple[str, ...]:
     variants = challenge.variants
-    if word not in ("a", *(variants.landing if kind == "form_variant" else variants.subjects)):
+    if word not in ("a", *(variants.landing if kind == "form_variant" else variants.of_mails)):
         return ()
     if kind == "form_variant":
         return (variants.headline(word, challenge.headline),)
-    mails = sorted({mail for lines in variants.subjects.values() for mail in lines})
-    return tuple(variants.subject(word, mail, challenge.subjects[mail]) for mail in mails)
+    subjects = sorted({mail for lines in variants.subjects.values() for mail in lines})
+    mails = sorted({mail for folders in variants.mails.values() for mail in folders})
+    return (
+        *(variants.subject(word, mail, challenge.subjects[mail]) for mail in subjects),
+        *(_sent_as(mail, variants.mails.get(word, {}).get(mail, "")) for mail in mails),
+    )
+
+
+def _sent_as(mail: str, folder: str) -> str:
+    return f"{mail}: the mail in mails/{folder}" if folder else f"{mail}: as it is"
 
 
 def _waiting(challenge: Challenge, tests: tuple[Experiment, ...]) -> list[str]:
     """Tests that the challenge's file has and nobody has met."""
-    there = {"form_variant": challenge.variants.landing, "variant": challenge.variants.subjects}
+    there = {"form_variant": challenge.variants.landing, "variant": challenge.variants.of_mails}
     met = {test.kind for test in tests}
     return [_TITLES[kind] for kind in USUAL if there[kind] and kind not in met]

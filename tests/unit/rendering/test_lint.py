@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 
 from challenge import i18n
-from challenge.programme.definition import Challenge, shipped
+from challenge.programme.definition import Challenge, ContentError, shipped
+from challenge.programme.lint import lint as lint_words
 from challenge.rendering import lint
 from challenge.rendering.caniemail import HARMLESS, features, lacking
 from challenge.rendering.links import Address
 from challenge.rendering.lint import Mail, contents, lint_mail, rendered
 from challenge.rendering.marked_up import color, contrast, inverted, parsed
 from challenge.rendering.message import Composer, Letter
-from challenge.rendering.templates import Content
+from challenge.rendering.templates import FOLDERS, Content
 from challenge.settings import Settings
+from tests.unit.programme.test_variants import SHORT_PAGE, SHORT_TEXT, challenge_with
 
 SETTINGS = Settings(
     secret_key="k" * 64,
@@ -130,6 +132,46 @@ def test_it_offers_to_say_it_by_mail_where_mail_is_taken() -> None:
     text, page = email.message_from_bytes(data, policy=email.policy.default).iter_parts()
     assert link.attributes["href"] in text.get_content()
     assert link.attributes["href"] in page.get_content()
+
+
+def test_it_reads_what_variants_send_too(tmp_path: Path) -> None:
+    words = '[variants.mails.b]\nday-2 = "short"\n[variants.landing.b]\nheadline = "' + "word " * 16 + '"'
+    text = (
+        (FOLDERS / "day" / "body.txt")
+        .read_text()
+        .replace("{{ day.intro }}", "{{ day.intro }}\n\nOnly two moves today.")
+    )
+    challenge = challenge_with(
+        tmp_path, words, short=(text, SHORT_PAGE.replace("<p>Only", "<p style='color: #999999'>Only"))
+    )
+    composer = Composer(SETTINGS, challenge)
+    found = lint.lint(composer.templates, composer.links)
+    assert found
+    assert all(", variant b" in finding.where for finding in found)
+    assert any("has a contrast of" in finding.text for finding in found)
+    assert ("variants.landing.b", True) in {(one.where, "16 words" in one.text) for one in lint_words(challenge)}
+
+
+@pytest.mark.parametrize(
+    ("text", "page", "problem"),
+    [
+        (SHORT_TEXT + "{{ nobody_fills_this }}", SHORT_PAGE, "cannot be filled in"),
+        (SHORT_TEXT + "{% if %}", SHORT_PAGE, "cannot be filled in"),
+        (
+            SHORT_TEXT.replace('{% include "_base/foot.txt" %}', ""),
+            SHORT_PAGE,
+            "body.txt: has no link that stops the mails",
+        ),
+        (SHORT_TEXT.replace("link.day", "link.rest"), SHORT_PAGE, "body.txt: has no main link"),
+        (SHORT_TEXT, SHORT_PAGE.replace("{{ super() }}", ""), "body.html: has no main link"),
+    ],
+)
+def test_it_does_not_start_with_a_variant_that_cannot_be_sent(
+    tmp_path: Path, text: str, page: str, problem: str
+) -> None:
+    challenge = challenge_with(tmp_path, '[variants.mails.b]\nday-2 = "short"', short=(text, page))
+    with pytest.raises(ContentError, match=re.escape(problem)):
+        Composer(SETTINGS, challenge)
 
 
 def test_it_reads_what_is_hard_to_read() -> None:
