@@ -14,6 +14,7 @@ from challenge.web.api import with_cors
 from challenge.web.joining import HONEYPOT, ask_proof, shown
 from challenge.web.openapi import described
 from challenge.web.speaking import challenge, language, said, say
+from challenge.web.track import looked_at_embedded
 
 room = Blueprint("embed", __name__)
 _STATIC = Path(__file__).parent / "static"
@@ -34,6 +35,17 @@ def script() -> Response:
     parts = ((_STATIC / name).read_text(encoding="utf-8") for name in ("proof.js", "embed.js"))
     body = f"(() => {{\nconst challenge = {json.dumps(settings)};\n{''.join(parts)}}})();\n"
     response = Response(body, mimetype="text/javascript")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return response
+
+
+@room.get("/seen.gif")
+def seen() -> Response:
+    """A form on another site was shown: counted like a visit of our page, by `form_variant` and `utm_*`. No cookie, nothing
+    that outlives the day; the answer is a picture of one pixel, fetched when the form comes into sight."""
+    looked_at_embedded()
+    response = Response((_STATIC / "seen.gif").read_bytes(), mimetype="image/gif")
     response.headers["Cache-Control"] = "no-store"
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     return response

@@ -19,6 +19,7 @@ from challenge.errors import BadInput
 from challenge.settings import Settings
 from challenge.web import service
 from challenge.web.speaking import asked
+from challenge.web.track import came_from
 
 HONEYPOT = "website"
 WAYS_IN = ("public.sign_up", "api.sign_up")
@@ -34,7 +35,7 @@ def join(fields: dict[str, Any], way: str) -> None:
         return
     found = service()
     spoken = found.composer.templates.languages.choose(str(fields.get("locale") or "")[:16], *asked())
-    wish = signup.read({**fields, "locale": spoken}, consent_source=way)
+    wish = signup.read({"referrer": came_from(), **fields, "locale": spoken}, consent_source=way)
     if _is_too_quick(fields.get("shown")):
         raise BadInput("email", "That was very quick. Please press the button once more.")
     if found.settings.signup_proof and not _is_proof(fields.get("proof"), wish.email_key):

@@ -50,12 +50,38 @@ def seen() -> Evidence:
 
 
 def looked_at_landing() -> None:
-    """Counts a visit, without a cookie; the page comes also when it cannot be counted."""
-    found, evidence, real = service(), seen(), real_now()
+    """Counts a visit of our own page, unless it comes from another of our pages."""
     words = origin({"referrer": request.referrer or "", **request.args.to_dict()})
-    if words["referrer"] == (urlsplit(found.settings.public_url).hostname or "").removeprefix("www."):
-        return  # from one page of ours to the other
-    words["form_variant"] = words["form_variant"] or landing_variant()
+    if _host(request.referrer or "") in _our_hosts():
+        return
+    _count_visit(words | {"form_variant": words["form_variant"] or landing_variant()})
+
+
+def looked_at_embedded() -> None:
+    """Counts a visit of a form on another site; its words are those that its sign-ups bring."""
+    _count_visit(origin({"referrer": came_from(), **request.args.to_dict()}))
+
+
+def came_from() -> str:
+    """The other site that this request comes from; empty for none, and for one of ours."""
+    site = request.referrer or request.headers.get("Origin", "")
+    return "" if _host(site) in {"", *_our_hosts()} else site
+
+
+def _our_hosts() -> set[str]:
+    return {_host(service().settings.public_url), _host(request.host_url)}
+
+
+def _host(site: str) -> str:
+    try:
+        return urlsplit(site).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _count_visit(words: dict[str, str]) -> None:
+    """Without a cookie; what was asked for comes also when it cannot be counted."""
+    found, evidence, real = service(), seen(), real_now()
     words |= {"challenge": found.challenge.slug, "edition": found.challenge.edition}
     try:
         with found.database.write() as session:

@@ -20,9 +20,14 @@ function grow(place, number) {
   Object.assign(form.style, { display: "grid", gap: "16px", maxWidth: "30rem" });
 
   const asked = new URLSearchParams(location.search);
-  const more = { shown: challenge.shown, timezone: Intl.DateTimeFormat().resolvedOptions().timeZone, referrer: location.hostname, form_variant: place.dataset.challenge || "script", locale: challenge.lang };
-  for (const name of ["utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"]) if (asked.get(name)) more[name] = asked.get(name);
+  const from = { referrer: location.hostname, form_variant: place.dataset.challenge || "script" };
+  for (const name of ["utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"]) if (asked.get(name)) from[name] = asked.get(name);
+  const more = { shown: challenge.shown, timezone: Intl.DateTimeFormat().resolvedOptions().timeZone, locale: challenge.lang, ...from };
   for (const [name, value] of Object.entries(more)) form.append(make("input", { type: "hidden", name, value }));
+  // Counted when it comes into sight, under the words that its sign-ups bring.
+  const sight = make("img", { loading: "lazy", width: 1, height: 1, alt: "", src: `${server}/seen.gif?${new URLSearchParams(from)}` });
+  sight.style.position = "absolute";
+  form.append(sight);
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();

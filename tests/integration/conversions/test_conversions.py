@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select
 
 from challenge.access.tokens import Scope, add_token
 from challenge.clock import set_up
 from challenge.conversions import COLUMNS, KeyUsedTwice, Outcome, import_file, is_signed, read, record
 from challenge.db import Database
 from challenge.errors import BadInput, UsageError
-from challenge.models import Conversion, Event, EventKind
+from challenge.models import Conversion, Enrollment, Event, EventKind, Visit
 from challenge.programme.definition import shipped
 from challenge.settings import read_settings
 from challenge.stats.groups import groups
@@ -222,7 +222,7 @@ def test_eight_at_once_are_one(town: Town, site: Any) -> None:
 
 
 def test_visits_are_counted_without_a_cookie(town: Town, site: Any) -> None:
-    from challenge.models import Visit, Visitor
+    from challenge.models import Visitor
     from challenge.stats.filter import read as filtered
     from challenge.stats.funnel import funnel
     from challenge.stats.visits import visits, visits_by
@@ -253,3 +253,31 @@ def test_visits_are_counted_without_a_cookie(town: Town, site: Any) -> None:
         assert all(len(row.hash) == 24 for row in session.exec(select(Visitor)))
         first = funnel(session, "ms-strength", 3, NOW).steps[0]
     assert (first.count, first.of, first.lost) == (0, 2, 2)
+
+
+def test_a_form_on_another_site_counts_its_visits_and_sign_ups_under_the_same_words(town: Town, site: Any) -> None:
+    client, ana = (
+        site.test_client(),
+        {"User-Agent": "Mozilla/5.0 (X11) Firefox/128.0", "Referer": "https://www.clinic.example/page"},
+    )
+    for _ in range(3):
+        answer = client.get("/seen.gif?form_variant=clinic", headers=ana)
+    assert (answer.status_code, answer.mimetype, answer.headers["Cache-Control"]) == (200, "image/gif", "no-store")
+    assert "Set-Cookie" not in answer.headers
+    client.get("/seen.gif?form_variant=clinic", headers=ana | {"Sec-Purpose": "prefetch"})
+    fields = {"email": "ana@example.com", "form_variant": "clinic"}
+    assert client.post("/signup", data=fields, headers=ana).status_code == 303
+    client.post(
+        "/api/v1/signups", json=fields | {"email": "ben@example.com"}, headers={"Origin": "https://clinic.example"}
+    )
+    client.post("/signup", data={"email": "cleo@example.com"}, headers={"Referer": "http://127.0.0.1:8000/"})
+    with town.database.read() as session:
+        counts = {
+            row.who: (row.source, row.form_variant, row.visitors, row.views) for row in session.exec(select(Visit))
+        }
+        people = [
+            (row.source, row.form_variant) for row in session.exec(select(Enrollment).order_by(col(Enrollment.id)))
+        ]
+    assert counts["person"] == ("clinic.example", "clinic", 1, 3)
+    assert set(counts) == {"person", "machine"}
+    assert people == [("clinic.example", "clinic")] * 2 + [("direct", "")]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlmodel import select
+from sqlmodel import delete, select
 
-from challenge.models import Enrollment
+from challenge.models import Enrollment, Visit, Visitor
 from tests.integration.web.stage import Stage, served
 
 pytestmark = pytest.mark.browser
@@ -63,7 +63,9 @@ def stage(request: pytest.FixtureRequest, host: Host, tmp_path_factory: pytest.T
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    context = browser.new_context(viewport={"width": 320, "height": 568}, timezone_id="Asia/Tokyo")
+    context = browser.new_context(
+        viewport={"width": 320, "height": 568}, timezone_id="Asia/Tokyo", user_agent="Mozilla/5.0 (Linux) Chrome/140.0"
+    )
     page = context.new_page()
     page.set_default_timeout(15_000)
     yield page
@@ -165,3 +167,29 @@ def _end_on_our_page(stage: Stage, page: Any) -> None:
         assert "once more" in page.inner_text("[role=alert]")
         page.click("button.main")
     page.wait_for_url("**/check-inbox")
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["script", "plain form"])
+def test_it_counts_who_saw_the_form_once_it_is_in_sight(stage: Stage, host: Host, page: Any, number: int) -> None:
+    with stage.database.write() as session:
+        session.exec(delete(Visit))
+        session.exec(delete(Visitor))
+    host.body = f"<div style='height: 9000px'>Much to read.</div>{snippet(stage, number)}"
+    for _ in range(2):
+        page.goto(f"{host.url}/?utm_campaign=march")
+        page.wait_for_selector("form", state="attached")
+        page.wait_for_timeout(200)
+        assert (
+            page.evaluate("performance.getEntriesByType('resource').filter((one) => one.name.includes('seen')).length")
+            == 0
+        )
+        with page.expect_response("**/seen.gif*") as answer:
+            page.evaluate("document.querySelector('form').scrollIntoView()")
+        assert answer.value.ok
+        assert "set-cookie" not in answer.value.headers
+        page.wait_for_function("[...document.images].every((one) => one.complete && one.naturalWidth)")
+    with stage.database.read() as session:
+        row = session.exec(select(Visit)).one()
+    assert (row.visitors, row.views, row.who, row.form_variant) == (1, 2, "person", "my-site")
+    assert row.utm_campaign == ("march" if number == 1 else "")
+    assert page.context.cookies() == []
