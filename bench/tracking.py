@@ -1,4 +1,4 @@
-"""How fast is an open, each durable before its answer, beside nginx serving the same picture in the same run? How long do
+"""How fast is an open, each on disk before its answer, beside nginx serving the same picture in the same run? How long do
 opens take while mails go out and a dashboard is open? What is missing when the web process is killed amid a burst?"""
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from bench.postfix import Sink, program
 from bench.report import Target, at_least, at_most, exactly
 from challenge.access.users import add_user
 from challenge.tokens import Purpose, Tokens
+from challenge.tracking.spool import SPOOL
 
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 LINES = 16
@@ -41,9 +42,9 @@ _DASHBOARD_SECONDS = 1.0
 def tracking(folder: Path, fresh: Any, *, opens: int, burst: int, people: int, kinds: tuple[str, ...]) -> list[Target]:
     """`opens` over `people` mails for the rate, and at PACE a second among mails that go out; then `burst` of them, and
     the web process is killed in the middle."""
-    print(f"\n{LINES} lines, each open committed before its answer; {people:,} people get a mail meanwhile\n")
+    print(f"\n{LINES} lines, each open on disk before its answer; {people:,} people get a mail meanwhile\n")
     print(f"{'':10} {'nginx/s':>9} {'opens/s':>9} {'of nginx':>9} {'p99 ms':>7}  {f'at {PACE:.0f}/s, busy: p50':>20} {'p99 ms':>7}"
-          f" {'mails/s':>8} {'burst':>8} {'per s':>7} {'lost':>5}")  # fmt: skip
+          f" {'mails/s':>8} {'burst':>8} {'per s':>7} {'in DB s':>7} {'lost':>5} {'doubled':>8}")  # fmt: skip
     targets: list[Target] = []
     for kind in kinds:
         targets += _one(folder / kind, fresh(kind, "tracking"), kind, opens, burst, people)
@@ -64,23 +65,28 @@ def _one(folder: Path, url: str, kind: str, opens: int, burst: int, people: int)
         ratio = alone.rate / statistics.mean(beside)
         busy, mails = _while_busy(service, web, sink, asks)
         wait_for(lambda: sink.taken() >= people, 600, "the mails")
-        before = recorded(service)
+        before = settled(service)
         killer = threading.Timer(burst / alone.rate / 2, web.kill_and_start)
         killer.start()
         told = ask(web.port, asks, burst)
         killer.join()
-        lost = sum((told.answered - (recorded(service) - before)).values())
+        ended = time.monotonic()
+        found = settled(service) - before
+        late = time.monotonic() - ended
+        lost = (told.answered - found).total()
+        doubled = (found - told.answered - told.again).total()
     finally:
         web.stop(signal.SIGTERM)
         service.close()
         sink.close()
     print(f"{kind:10} {statistics.mean(beside):9,.0f} {alone.rate:9,.0f} {ratio:9.3f} {alone.p99:7.1f}  {busy.p50:20.1f} {busy.p99:7.1f}"
-          f" {mails:8,.0f} {told.answered.total():8,} {told.rate:7,.0f} {lost:5}", flush=True)  # fmt: skip
+          f" {mails:8,.0f} {told.answered.total():8,} {told.rate:7,.0f} {late:7.1f} {lost:5} {doubled:8}", flush=True)  # fmt: skip
     return [
         at_least(f"opens/s of nginx's, {kind}", ratio, 0.08),
         at_most(f"p99 of an open among mails and a dashboard, {kind}", busy.p99, 50, " ms"),
         exactly(f"opens of a burst that were answered, {kind}", told.answered.total(), burst),
         exactly(f"of them lost by kill -9 of the web process, {kind}", lost, 0),
+        exactly(f"of them doubled, {kind}", doubled, 0),
     ]
 
 
@@ -154,10 +160,12 @@ class Web:
 
 @dataclass
 class Answers:
-    """The seconds each answer took, the numbers of the mails whose opens were answered, and how long it all took."""
+    """The seconds each answer took, the numbers of the mails whose opens were answered, and how long it all took. `again`:
+    questions whose connection broke, which may have been written down without an answer."""
 
     seconds: list[float] = field(default_factory=list)
     answered: Counter[int] = field(default_factory=Counter)
+    again: Counter[int] = field(default_factory=Counter)
     took: float = 0.0
 
     @property
@@ -231,6 +239,7 @@ def ask(port: int, asks: list[bytes], count: int, *, pace: float = 0.0, is_over:
             else:
                 if line.number >= 0:
                     again.append((line.number, line.asked_at))
+                    answers.again[line.number + 1] += 1
                 line.drop(eyes)
             if line.number >= 0:
                 free.append(line)
@@ -299,11 +308,20 @@ def nginx_rate(folder: Path, count: int) -> float:
     return float(found[1])
 
 
-def recorded(service: Service) -> Counter[int]:
-    """Opens in the database, by the number of their mail."""
+def settled(service: Service) -> Counter[int]:
+    """Opens in the database, by the number of their mail, once every line of the spool was taken over."""
+    wait_for(lambda: not waiting(service), 300, "opens to be taken over", every=0.05)
     with service.database.engine.connect() as connection:
         rows = connection.execute(text("SELECT delivery_id, count(*) FROM event WHERE kind = 'opened' GROUP BY 1"))
         return Counter({int(number): int(count) for number, count in rows})
+
+
+def waiting(service: Service) -> int:
+    """Bytes of opens that are not in the database yet."""
+    files = {path.name: path.stat().st_size for path in (service.folder / SPOOL).glob("*.opens")}
+    with service.database.engine.connect() as connection:
+        read: dict[str, int] = dict(connection.execute(text("SELECT name, read_to FROM spool_file")).all())
+    return sum(size - read.get(name, 0) for name, size in files.items())
 
 
 if __name__ == "__main__":

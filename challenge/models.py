@@ -271,6 +271,15 @@ class Event(SQLModel, table=True):
     detail: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
 
 
+class SpoolFile(SQLModel, table=True):
+    """How far a file of opens was taken over into the events (`tracking.spool`): bytes, written with them."""
+
+    __tablename__ = "spool_file"
+
+    name: str = Field(primary_key=True, max_length=64)
+    read_to: int = Field(default=0, sa_type=BigInteger)
+
+
 class Suppression(SQLModel, table=True):
     """An address that must not be mailed, as a hash under the installation key: it outlives erasure."""
 

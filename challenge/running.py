@@ -28,6 +28,7 @@ from challenge.supervisor import (
     port_ready,
     require_free_port,
 )
+from challenge.tracking.spool import SPOOL
 
 DEMO_SPEED = 8640.0
 DEMO_USER, DEMO_PASSWORD = "demo", "five-mornings"
@@ -203,7 +204,8 @@ def _demo_settings(folder: str) -> Settings:
 def _start_afresh(folder: Path) -> None:
     for path in folder.glob("*.sqlite3*"):
         path.unlink()
-    shutil.rmtree(folder / "valkey", ignore_errors=True)
+    for name in ("valkey", SPOOL):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _add_demo_user(settings: Settings) -> None:

@@ -12,9 +12,10 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from challenge.tracking.networks import Networks
@@ -37,6 +38,8 @@ _AGENTS = (
         ),
     ),
 )
+_PURPOSES = ("Sec-Purpose", "Purpose", "X-Moz", "X-Purpose")
+HEADERS = ("User-Agent", *_PURPOSES)
 _SEEN = {
     "missing": "a press, by an unnamed program",
     "tool": "a press, by a program",
@@ -68,7 +71,7 @@ class Evidence:
     networks: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Evidence:
@@ -112,21 +115,27 @@ class Verdict:
 
 
 def observe(method: str, headers: Mapping[str, str], address: str, key: bytes, known: Networks) -> Evidence:
-    """What is kept of a request; `key` makes the hash worthless to anybody else, and after two days to us."""
-    agent = headers.get("User-Agent", "").strip()
-    name = next((name for name, pattern in _AGENTS if pattern.search(agent)), "browser") if agent else "missing"
-    words = " ".join(headers.get(header, "") for header in ("Sec-Purpose", "Purpose", "X-Moz", "X-Purpose")).lower()
+    """What is kept of a request, of whose headers HEADERS are looked at. `key` makes the hash worthless to anybody else, and
+    after two days to us."""
+    words = " ".join(headers.get(header, "") for header in _PURPOSES).lower()
     prefetch = any(word in words for word in ("prefetch", "preview", "prerender"))
     match = known.match(address)
     return Evidence(
         method,
-        name,
+        _agent_class(headers.get("User-Agent", "")),
         prefetch,
         source_of(address, key),
         match.name if match else "",
         bool(match and match.certain),
         known.version,
     )
+
+
+@lru_cache(maxsize=512)
+def _agent_class(agent: str) -> str:
+    if not agent.strip():
+        return "missing"
+    return next((name for name, pattern in _AGENTS if pattern.search(agent.strip())), "browser")
 
 
 def classify(event: Sighting, context: Context) -> Verdict:
@@ -198,5 +207,7 @@ def source_of(address: str, key: bytes) -> str:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return ""
-    network = ipaddress.ip_network(f"{ip}/{24 if ip.version == 4 else 48}", strict=False)
-    return hashlib.blake2b(str(network).encode(), key=key[:64], digest_size=6).hexdigest()
+    length = 24 if ip.version == 4 else 48
+    rest = ip.max_prefixlen - length
+    network = f"{type(ip)(int(ip) >> rest << rest)}/{length}"
+    return hashlib.blake2b(network.encode(), key=key[:64], digest_size=6).hexdigest()

@@ -1,20 +1,20 @@
-"""Which mails' pictures were loaded? Each open is in the database before it is answered, and those that come in together
-share one commit: the first to get the pen writes down what waits for all."""
+"""Which mails' pictures were loaded? What is kept of an open: as a line while it waits (`spool`), and as an event."""
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict, deque
+import json
+import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select
-from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import col
+from sqlalchemy import insert, select
+from sqlalchemy.exc import DataError, IntegrityError
+from sqlmodel import Session, col
 
-from challenge.db import Database
+from challenge.db import among
 from challenge.journey import day_of
 from challenge.models import Delivery, Enrollment, Event, EventKind, Subscriber
 from challenge.tracking.classify import BURST, OPEN, RULES, Context, Evidence, Sighting, classify
@@ -26,14 +26,13 @@ _MAILS = (
     select(*map(col, (Delivery.id, Delivery.enrollment_id, Delivery.key, Delivery.state, Delivery.closed_at)))
     .join(Enrollment, col(Enrollment.id) == Delivery.enrollment_id)
     .join(Subscriber, col(Subscriber.id) == Enrollment.subscriber_id)
-    .where(col(Subscriber.tracking), col(Delivery.id).in_(bindparam("ids", expanding=True)))
+    .where(col(Subscriber.tracking))
 )
 _OTHERS = select(*map(col, (Event.delivery_id, Event.kind, Event.link, Event.recorded_at, Event.detail))).where(
-    col(Event.enrollment_id).in_(bindparam("people", expanding=True)),
-    col(Event.kind).in_((EventKind.clicked, EventKind.completed)),
-    col(Event.recorded_at).between(bindparam("since"), bindparam("until")),
+    col(Event.kind).in_((EventKind.clicked, EventKind.completed))
 )
 _NEW = insert(Event)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,68 +44,57 @@ class Open:
     at: datetime
     seen_at: datetime
 
+    def to_line(self) -> bytes:
+        """One line of JSON. It holds what the event will, so never the visitor's address."""
+        kept = (self.delivery_id, self.at.isoformat(), self.seen_at.isoformat(), self.evidence.to_dict())
+        return json.dumps(kept).encode() + b"\n"
 
-class _Waiting:
-    """An open whose thread waits for the commit; `error` says why it was not written."""
-
-    def __init__(self, one: Open) -> None:
-        self.open, self.is_over = one, False
-        self.error: SQLAlchemyError | None = None
-
-
-class Opens:
-    """One for all threads of a process."""
-
-    def __init__(self, database: Database) -> None:
-        self._database, self._pen = database, threading.Lock()
-        self._waiting: deque[_Waiting] = deque()
-
-    def write(self, one: Open) -> None:
-        """Returns when the open is durable, or is not to be kept: its person was erased, or does not want it. Raises
-        SQLAlchemyError when it could not be written."""
-        mine = _Waiting(one)
-        self._waiting.append(mine)
-        with self._pen:
-            if not mine.is_over:
-                self._write_all()
-        if mine.error is not None:
-            raise mine.error
-
-    def _write_all(self) -> None:
-        group = [self._waiting.popleft() for _ in range(len(self._waiting))]
+    @classmethod
+    def from_line(cls, line: bytes) -> Open:
+        """Raises ValueError when it is none."""
         try:
-            self._commit([one.open for one in group])
-        except SQLAlchemyError:  # one that cannot be written must not take the others with it
+            delivery_id, at, seen_at, kept = json.loads(line)
+            return cls(
+                int(delivery_id), Evidence.from_dict(kept), datetime.fromisoformat(at), datetime.fromisoformat(seen_at)
+            )
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"not an open: {error}") from None
+
+
+def write_opens(session: Session, group: Sequence[Open]) -> None:
+    """Appends the events, but for those whose person was erased or does not want them; one that cannot be written takes
+    no other with it. Raises SQLAlchemyError while the database is away."""
+    try:
+        with session.begin_nested():
+            _append(session, group)
+    except (IntegrityError, DataError):
+        if len(group) == 1:
+            log.exception("An open cannot be written.", extra={"action": "event_lost"})
+        else:
             for one in group:
-                try:
-                    self._commit([one.open])
-                except SQLAlchemyError as error:
-                    one.error = error
-        finally:
-            for one in group:
-                one.is_over = True
-
-    def _commit(self, group: Sequence[Open]) -> None:
-        with self._database.write() as session:
-            _append(session.connection(), group)
+                write_opens(session, [one])
 
 
-def _append(connection: Connection, group: Sequence[Open]) -> None:
+def _append(session: Session, group: Sequence[Open]) -> None:
     ids = {one.delivery_id for one in group}
-    mails = {row.id: row for row in connection.execute(_MAILS, {"ids": list(ids)})}
+    mails = {row.id: row for row in session.execute(_MAILS.where(among(session, col(Delivery.id), list(ids))))}
     kept = [one for one in group if one.delivery_id in mails]
     if not kept:
         return
-    others = _others(connection, kept, {row.enrollment_id for row in mails.values()})
-    connection.execute(_NEW, [_row(one, mails[one.delivery_id], others[one.delivery_id]) for one in kept])
+    # In the order in which everybody locks people, or two transactions could wait for each other.
+    kept.sort(key=lambda one: mails[one.delivery_id].enrollment_id)
+    others = _others(session, kept, {row.enrollment_id for row in mails.values()})
+    session.connection().execute(_NEW, [_row(one, mails[one.delivery_id], others[one.delivery_id]) for one in kept])
 
 
-def _others(connection: Connection, group: Sequence[Open], people: set[int]) -> dict[int, list[Sighting]]:
+def _others(session: Session, group: Sequence[Open], people: set[int]) -> dict[int, list[Sighting]]:
     """What else came in about these mails around the time of the group."""
-    first, last = min(one.seen_at for one in group), max(one.seen_at for one in group)
-    near = {"people": list(people), "since": first - 2 * BURST, "until": last + 2 * BURST}
+    since, until = min(one.seen_at for one in group) - 2 * BURST, max(one.seen_at for one in group) + 2 * BURST
+    near = _OTHERS.where(
+        among(session, col(Event.enrollment_id), list(people)), col(Event.recorded_at).between(since, until)
+    )
     found: dict[int, list[Sighting]] = defaultdict(list)
-    for row in connection.execute(_OTHERS, near):
+    for row in session.execute(near):
         if row.detail.get("method"):
             found[row.delivery_id].append(sighting_of(row))
     return found

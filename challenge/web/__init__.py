@@ -27,6 +27,7 @@ from challenge.settings import Settings
 from challenge.tokens import Tokens
 from challenge.tracking.daykeys import DayKeys
 from challenge.tracking.networks import SHIPPED, Networks, networks
+from challenge.tracking.spool import SPOOL, Spool
 
 LONGEST_BODY = 256 * 1024
 csrf = CSRFProtect()
@@ -44,6 +45,7 @@ class Service:
     key: bytes
     day_keys: DayKeys
     networks: Networks
+    opens: Spool
 
     @property
     def tokens(self) -> Tokens:
@@ -114,6 +116,7 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
         key,
         DayKeys(database),
         networks(Path(settings.scanner_networks) if settings.scanner_networks else SHIPPED),
+        Spool(settings.data_dir / SPOOL),
     )
     app.wsgi_app = picture.Picture(app.wsgi_app, found)  # type: ignore[method-assign]
     if settings.trusted_proxies:

@@ -1,5 +1,5 @@
 """The picture in each mail that tells it was opened. Answered before Flask, for nothing of a page is needed and it is asked
-for more often than all pages together; the answer goes out when the open is durable."""
+for more often than all pages together; the answer goes out when the open is on disk, and waits for no database."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.datastructures import EnvironHeaders
 
 from challenge.clock import real_now
 from challenge.errors import BadToken
 from challenge.tokens import Purpose
-from challenge.tracking.classify import observe
-from challenge.tracking.opens import Open, Opens
+from challenge.tracking.classify import HEADERS, observe
+from challenge.tracking.opens import Open
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -32,6 +31,7 @@ _HEADERS = [
     ("X-Robots-Tag", "noindex, nofollow"),
     ("Referrer-Policy", "no-referrer"),
 ]
+_SEEN = [(name, f"HTTP_{name.upper().replace('-', '_')}") for name in HEADERS]
 log = logging.getLogger(__name__)
 
 
@@ -40,7 +40,7 @@ class Picture:
 
     def __init__(self, pages: WSGIApplication, found: Service) -> None:
         self._pages, self._found = pages, found
-        self._opens = Opens(found.database)
+        self._is_well = True
         secure = found.settings.public_url.startswith("https://")
         self._headers = [*_HEADERS, ("Strict-Transport-Security", "max-age=31536000")] if secure else _HEADERS
 
@@ -56,14 +56,18 @@ class Picture:
             self._opened(path[len(_START) : -len(_END)], environ)
         except BadToken:
             pass  # always a picture, also for a link that is not ours: a mail must not show a broken image
-        except SQLAlchemyError:  # also when the database is too busy to count
-            log.exception("An open was not recorded.", extra={"action": "event_lost"})
+        except (OSError, SQLAlchemyError):  # also when the disk is full
+            if self._is_well:
+                log.exception("Opens are not recorded.", extra={"action": "event_lost"})
+            self._is_well = False
         start_response("200 OK", list(self._headers))
         return [] if method == "HEAD" else [_GIF]
 
     def _opened(self, token: str, environ: WSGIEnvironment) -> None:
         found, real = self._found, real_now()
         (delivery_id,) = found.tokens.read(Purpose.opened, token, 1)
-        address, key = environ.get("REMOTE_ADDR", ""), found.day_keys.at(real)
-        evidence = observe(environ["REQUEST_METHOD"], dict(EnvironHeaders(environ)), address, key, found.networks)
-        self._opens.write(Open(delivery_id, evidence, found.clock.now(), real))
+        address = environ.get("REMOTE_ADDR", "")
+        headers = {name: environ[key] for name, key in _SEEN if key in environ}
+        evidence = observe(environ["REQUEST_METHOD"], headers, address, found.day_keys.at(real), found.networks)
+        found.opens.append(Open(delivery_id, evidence, found.clock.now(), real).to_line())
+        self._is_well = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 from flask import Flask
@@ -14,19 +15,22 @@ from challenge.errors import ChallengeError, SettingsError
 from challenge.programme.definition import load, shipped
 from challenge.settings import Settings, read_settings
 from challenge.supervisor import exit_with_parent
-from challenge.web import create_app
+from challenge.tracking.spool import SPOOL, Drain
+from challenge.web import Service, create_app
 
-BLOCKING_THREADS = 8
+BLOCKING_THREADS = 16  # opens that come in together share a sync of the disk
+SWITCH_SECONDS = 0.001  # so long an answer waits for a page that computes
 
 
 def serve(settings: Settings) -> None:
-    """Serves until SIGTERM. Raises SettingsError, SchemaBehind."""
+    """Serves until SIGTERM. Raises SettingsError, SchemaBehind, UsageError."""
     if not settings.redis_url:
         raise SettingsError(
             "CHALLENGE_REDIS_URL", "is needed to run the web side alone; `challenge up` brings its own."
         )
     database = Database(settings.database)
     database.require_current()
+    Drain(database, settings.data_dir / SPOOL).close()
     database.close()
     Granian(
         "challenge.web.serve:make_app",
@@ -44,8 +48,13 @@ def serve(settings: Settings) -> None:
 
 def make_app() -> Flask:
     """What each granian worker loads: settings come through the environment."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     settings = read_settings()
-    return create_app(settings, load(Path(settings.content)) if settings.content else shipped())
+    app = create_app(settings, load(Path(settings.content)) if settings.content else shipped())
+    found: Service = app.extensions["challenge"]
+    drain = Drain(found.database, settings.data_dir / SPOOL)
+    threading.Thread(target=drain.run, args=(found.opens, threading.main_thread()), name="opens").start()
+    return app
 
 
 def main() -> int:

@@ -1,26 +1,22 @@
-"""Opens that come in together share a commit, and none is answered before it is in the database."""
+"""Opens as they are written into the database, some time after they were answered."""
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event
-from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, func, select
 
 from challenge.db import Database
 from challenge.models import Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind, Subscriber
 from challenge.tracking import opens
 from challenge.tracking.classify import Evidence
-from challenge.tracking.opens import Open, Opens
+from challenge.tracking.opens import Open, write_opens
+from challenge.tracking.record import record_click
 from tests.unit.tracking.replay import START
 
 BROWSER = Evidence("GET", "browser", prefetch=False, source="there")
-THREADS = 8
 
 
 @pytest.fixture
@@ -54,84 +50,42 @@ def count(database: Database) -> int:
         return session.exec(select(func.count()).where(Event.kind == EventKind.opened)).one()
 
 
-def held_up(pen: Opens, todo: list[Open]) -> list[BaseException]:
-    """Writes all of `todo` at once: none gets the pen before all are waiting. Returns what was raised."""
-    failed: list[BaseException] = []
-
-    def one(told: Open) -> None:
-        try:
-            pen.write(told)
-        except SQLAlchemyError as error:
-            failed.append(error)
-
-    threads = [threading.Thread(target=one, args=(told,)) for told in todo]
-    with pen._pen:
-        for thread in threads:
-            thread.start()
-        while len(pen._waiting) < len(todo):
-            threads[0].join(0.01)
-    for thread in threads:
-        thread.join(30)
-    return failed
-
-
-def test_opens_that_wait_share_one_commit(database: Database, mails: list[int]) -> None:
-    commits: list[Any] = []
-    event.listen(database.engine, "commit", commits.append)
-    assert held_up(Opens(database), [an_open(mails[place % 3], place) for place in range(THREADS)]) == []
-    assert (len(commits), count(database)) == (1, THREADS)
-
-
-def test_none_is_answered_before_its_commit(database: Database, mails: list[int]) -> None:
-    pen, seen = Opens(database), list[int]()
-
-    def one(told: Open) -> None:
-        pen.write(told)
-        seen.append(count(database))
-
-    threads = [threading.Thread(target=one, args=(an_open(mails[0], place),)) for place in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert len(seen) == THREADS
-    assert all(kept >= answered for answered, kept in enumerate(sorted(seen), 1))
+def write(database: Database, group: list[Open]) -> None:
+    with database.write() as session:
+        write_opens(session, group)
 
 
 def test_one_that_cannot_be_written_takes_no_other_with_it(
-    database: Database, mails: list[int], monkeypatch: pytest.MonkeyPatch
+    database: Database, mails: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write = opens._row
+    row = opens._row
 
     def broken(one: Open, mail: Any, others: Any) -> dict[str, Any]:
-        return write(one, mail, others) | ({"enrollment_id": 99} if one.delivery_id == mails[1] else {})
+        return row(one, mail, others) | ({"enrollment_id": 99} if one.delivery_id == mails[1] else {})
 
     monkeypatch.setattr(opens, "_row", broken)
-    failed = held_up(Opens(database), [an_open(mail) for mail in mails])
-    assert (len(failed), count(database)) == (1, 2)
-
-
-def test_a_database_that_is_away_is_told_to_each_and_holds_nobody_up(
-    database: Database, mails: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pen = Opens(database)
-
-    @contextmanager
-    def away() -> Any:
-        raise SQLAlchemyError("away")
-        yield
-
-    with monkeypatch.context() as patch:
-        patch.setattr(database, "write", away)
-        assert len(held_up(pen, [an_open(mail) for mail in mails])) == len(mails)
-    pen.write(an_open(mails[0]))
-    assert count(database) == 1
+    write(database, [an_open(mail) for mail in mails])
+    assert count(database) == 2
+    assert [record.getMessage() for record in caplog.records] == ["An open cannot be written."]
 
 
 def test_it_keeps_nothing_of_the_erased_and_of_those_who_switched_it_off(database: Database, mails: list[int]) -> None:
     with database.write() as session:
         session.delete(session.get_one(Subscriber, 1))
         session.get_one(Subscriber, 2).tracking = False
-    assert held_up(Opens(database), [an_open(mail) for mail in (*mails, 999)]) == []
+    write(database, [an_open(mail) for mail in (*mails, 999)])
     with database.read() as session:
         assert [row.delivery_id for row in session.exec(select(Event))] == [mails[2]]
+
+
+def test_the_time_is_that_of_the_open_and_a_click_since_then_is_seen(database: Database, mails: list[int]) -> None:
+    """Written down a minute later, it is judged as if at once: here with a HEAD for a link of the same mail."""
+    seen = an_open(mails[0], 30)
+    with database.write() as session:
+        for second, link in enumerate(("day", "rest", "unsubscribe"), 31):
+            at = START + timedelta(seconds=second)
+            record_click(session, mails[0], link, BROWSER, at, at)
+    write(database, [seen])
+    with database.read() as session:
+        event = session.exec(select(Event).where(Event.kind == EventKind.opened)).one()
+    assert (event.occurred_at, event.recorded_at, event.who) == (seen.at, seen.seen_at, "machine")

@@ -24,7 +24,7 @@ from challenge.models import (
 from challenge.stats.funnel import funnel
 from challenge.tracking.classify import classify
 from challenge.tracking.daykeys import DayKeys, day_key
-from challenge.tracking.opens import Open, Opens
+from challenge.tracking.opens import Open, write_opens
 from challenge.tracking.record import reclassify, record_click, record_press
 from tests.unit.tracking.replay import START, Request, request, sequences
 
@@ -72,7 +72,8 @@ def arrive(database: Database, mail: int, one: Request) -> None:
     """One request, written down whenever."""
     sighting = one.sighting
     if sighting.link == "open":
-        Opens(database).write(Open(mail, sighting.evidence, sighting.at, sighting.at))
+        with database.write() as session:
+            write_opens(session, [Open(mail, sighting.evidence, sighting.at, sighting.at)])
         return
     with database.write() as session:
         if sighting.link == "done":

@@ -23,6 +23,7 @@ from challenge.programme.definition import shipped
 from challenge.rendering.links import Address, Link
 from challenge.settings import Settings, read_settings
 from challenge.tokens import Purpose
+from challenge.tracking.spool import SPOOL, Drain
 from challenge.web import create_app
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -66,6 +67,13 @@ class Site:
         at = int(nonce[1]) - int(after_seconds * 1000)
         tag = self.app.extensions["challenge"].tokens.tag(f"nonce:{page.rpartition('/')[2]}:{at}")
         return self.client.post(action or page, data={"nonce": f"{at}.{tag}", **fields})
+
+    def take_opens(self) -> None:
+        """What the web process does once a second."""
+        self.app.extensions["challenge"].opens.leave()
+        drain = Drain(self.database, self.settings.data_dir / SPOOL)
+        drain.take_all()
+        drain.close()
 
     def events(self, kind: EventKind) -> int:
         with self.database.read() as session:
@@ -281,6 +289,7 @@ def test_it_records_opens_and_clicks_and_keeps_machines_apart(site: Site) -> Non
         302,
         site.links.target(Link.day, Address(1, 1, "confirm")),
     )
+    site.take_opens()
     with site.database.read() as session:
         assert [event.who for event in session.exec(select(Event).where(Event.kind == "opened"))] == ["person", "proxy"]
     for link in (Link.day, Link.rest, Link.position, Link.preferences):
@@ -308,6 +317,7 @@ def test_it_stores_nothing_when_tracking_is_off(site: Site) -> None:
     to = site.person()
     site.press(site.links.preferences_path(to), tracking="off")
     site.client.get(site.path(site.links.open_url(to)), headers=BROWSER)
+    site.take_opens()
     assert site.events(EventKind.opened) == 0
 
 
@@ -476,6 +486,7 @@ def test_the_picture_is_answered_alike_for_all_and_kept_with_the_visitors_own_ne
     assert got.headers["Cache-Control"] == "no-store, max-age=0"
     assert got.headers["X-Robots-Tag"] == "noindex, nofollow"
     assert site.client.post(pixel).status_code == 405
+    site.take_opens()
     with site.database.read() as session:
         events = session.exec(select(Event).where(Event.kind == EventKind.opened)).all()
         assert sorted(event.who for event in events) == ["machine", "person"]
