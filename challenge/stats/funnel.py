@@ -104,16 +104,17 @@ class Crowd:
         self.now = now
         pairs = ((block, block.matching(filter)) for block in blocks)
         self._parts = [(block, people) for block, people in pairs if people]
+        self._counts: dict[tuple[str, ...], int] = {}
+        self._medians: dict[str, int | None] = {}
 
     def __iter__(self) -> Iterator[tuple[Block, int]]:
         return iter(self._parts)
 
     def count(self, *names: str) -> int:
         """People who reached all of these steps."""
-        total = 0
-        for block, people in self._parts:
-            total += reduce(and_, map(block.get, names), people).bit_count()
-        return total
+        if names not in self._counts:
+            self._counts[names] = self.sum(lambda block: reduce(and_, map(block.get, names), -1))
+        return self._counts[names]
 
     def sum(self, of: Callable[[Block], int]) -> int:
         """People in a set that is worked out for each block."""
@@ -121,20 +122,26 @@ class Crowd:
 
     def median(self, step: str) -> int | None:
         """The lower median of the minutes waited: down the slices from the highest, keeping the half it lies in."""
+        if step not in self._medians:
+            self._medians[step] = self._find_median(step)
+        return self._medians[step]
+
+    def _find_median(self, step: str) -> int | None:
         left = [(block.family(f"waits:{step}"), people & block.get(f"waited:{step}")) for block, people in self]
-        rank = (sum(people.bit_count() for _, people in left) + 1) // 2
-        if not rank:
+        left = [(slices, people) for slices, people in left if people]
+        size = sum(people.bit_count() for _, people in left)
+        if not size:
             return None
-        minutes = 0
-        highest = max((int(place) for slices, people in left if people for place in slices), default=-1)
+        rank, minutes = (size + 1) // 2, 0
+        highest = max((int(place) for slices, _ in left for place in slices), default=-1)
         for place in map(str, range(highest, -1, -1)):
             ones = [(slices, people & slices.get(place, 0)) for slices, people in left]
             above = sum(people.bit_count() for _, people in ones)
-            below = sum(people.bit_count() for _, people in left) - above
-            if rank <= below:
+            if rank <= size - above:
+                size -= above
                 left = [(slices, people ^ some) for (slices, people), (_, some) in zip(left, ones, strict=True)]
             else:
-                rank, minutes, left = rank - below, minutes | 1 << int(place), ones
+                rank, size, minutes, left = rank - (size - above), above, minutes | 1 << int(place), ones
         return minutes
 
 
