@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -256,3 +257,66 @@ def test_whoever_looks_when_and_how_often_sees_what_the_rows_say(town: Town) -> 
     assert counted.days[0].done
     for database in looking:
         database.close()
+
+
+def test_writers_readers_and_two_who_store_at_once_lose_nothing(town: Town) -> None:
+    """All at the same time, each with connections of its own; in the end the reader that watched knows what is true."""
+    everybody = [town.person(sent={1: 20}, id=number) for number in (3, 900, 1500, 2500, 20_000)]
+    watching = Database(town.database.url)
+
+    def write(seed: int) -> None:
+        dice, mine = random.Random(seed), Database(town.database.url)
+        for _ in range(60):
+            with mine.write() as session:
+                for _ in range(dice.randrange(1, 4)):
+                    kind = dice.choice((EventKind.completed, EventKind.undone, EventKind.opened))
+                    at = MONDAY + timedelta(hours=dice.randrange(21, 99))
+                    day = dice.randrange(1, 4)
+                    session.add(
+                        Event(enrollment_id=dice.choice(everybody), kind=kind, day=day, occurred_at=at, recorded_at=at)
+                    )
+        mine.close()
+
+    def store() -> None:
+        mine = Database(town.database.url)
+        for _ in range(40):
+            refresh(mine, "ms-strength", 3, NOW, seconds=0.01, least=1)
+        mine.close()
+
+    def watch() -> None:
+        for _ in range(60):
+            numbers(watching)
+
+    with ThreadPoolExecutor(6) as pool:
+        jobs = [pool.submit(write, 1), pool.submit(write, 2), pool.submit(store), pool.submit(store)]
+        jobs += [pool.submit(watch), pool.submit(watch)]
+        for job in jobs:
+            job.result()
+    seen, first = numbers(watching), Database(town.database.url)
+    assert differences(town.database) == []
+    assert seen == numbers(first)
+    settle(town.database)
+    assert seen == numbers(first) == numbers(watching)
+    assert differences(town.database) == []
+    for database in (watching, first):
+        database.close()
+
+
+def test_who_looks_while_another_stores_misses_nothing(people: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the two questions of a look a block is stored and its marks are gone."""
+    settle(people.database)
+    numbers(people.database)
+    CHANGES["an event"](people.database)
+    other, real = Database(people.database.url), keep._pairs
+
+    def slow(session: Session, query: object) -> dict[object, object]:
+        found = real(session, query)
+        monkeypatch.setattr(keep, "_pairs", real)
+        settle(other)
+        return found
+
+    monkeypatch.setattr(keep, "_pairs", slow)
+    assert numbers(people.database).days[1].done == 1
+    assert is_kept(people.database)
+    assert numbers(people.database).days[1].done == 1
+    other.close()
