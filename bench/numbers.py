@@ -55,10 +55,12 @@ _PASSWORD = "long enough"
 
 @dataclass(frozen=True)
 class Took:
-    """Median seconds of one page: by the clock, and of this process' CPU (a database server's is apart)."""
+    """Seconds of one page: median and least by the clock, and the median of this process' CPU (a database server's is
+    apart). On a machine with other guests the least is nearer to the truth."""
 
     what: str
     wall: float
+    least: float
     cpu: float
     limit: float | None = None
 
@@ -100,6 +102,7 @@ def pages(people: int) -> dict[str, str]:
         "API stats": "/api/v1/stats",
         "API stats, five at once": f"/api/v1/stats?{five}",
         "API audit": "/api/v1/audit",
+        "metrics": "/metrics",
     }
 
 
@@ -148,7 +151,8 @@ def change(database: Database, people: int, changed: int) -> Iterator[Took]:
     yield _median(f"funnel, after {changed:,} changed", see, 1)
     began, cpu = time.perf_counter(), time.process_time()
     blocks = keep.refresh(database, SLUG, LENGTH, NOW, seconds=600)
-    yield Took(f"storing them ({blocks} blocks)", time.perf_counter() - began, time.process_time() - cpu)
+    took = time.perf_counter() - began
+    yield Took(f"storing them ({blocks} blocks)", took, took, time.process_time() - cpu)
     yield _median("funnel, after that", see, 1)
     yield _median("storing, when nobody changed", lambda: keep.refresh(database, SLUG, LENGTH, NOW), 5)
 
@@ -191,7 +195,7 @@ def _median(what: str, ask: Callable[[], object], repeats: int, limit: float | N
         ask()
         walls.append(time.perf_counter() - began)
         cpus.append(time.process_time() - cpu)
-    return Took(what, statistics.median(walls), statistics.median(cpus), limit)
+    return Took(what, statistics.median(walls), min(walls), statistics.median(cpus), limit)
 
 
 def _application(database: Database) -> tuple[Any, str]:
@@ -275,7 +279,7 @@ def main() -> int:
     ):
         for name, database in databases:
             print(f"\n{name}: {options.people:,} people since {FIRST:%Y-%m-%d}, {_prepare(database, options.people)}")
-            print(f"  {'':<34} {'median':>10} {'CPU':>10} {'limit':>10}")
+            print(f"  {'':<34} {'median':>10} {'least':>10} {'CPU':>10} {'limit':>10}")
             for took in (
                 *look(database, options.people, options.repeats),
                 *change(database, options.people, min(5_000, options.people // 10)),
@@ -298,7 +302,7 @@ def _print(took: Took) -> None:
     limit = f"{took.limit * 1000:.0f} ms" if took.limit else ""
     told = "  TOO SLOW" if took.is_slow else ""
     print(
-        f"  {took.what:<34} {took.wall * 1000:7.1f} ms {took.cpu * 1000:7.1f} ms {limit:>10}{told}",
+        f"  {took.what:<34} {took.wall * 1000:7.1f} ms {took.least * 1000:7.1f} ms {took.cpu * 1000:7.1f} ms {limit:>10}{told}",
         flush=True,
     )
 

@@ -17,14 +17,14 @@ from sqlmodel import func, select
 from challenge.access.users import add_user
 from challenge.clock import set_up
 from challenge.db import Database
-from challenge.models import Consent, Delivery, Enrollment, EnrollmentState, Event, EventKind, Subscriber
+from challenge.models import Consent, Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind, Subscriber
 from challenge.plan import plan_due
 from challenge.programme.definition import shipped
 from challenge.rendering.links import Address, Link
 from challenge.settings import Settings, read_settings
 from challenge.tokens import Purpose
 from challenge.tracking.spool import SPOOL, Drain
-from challenge.web import create_app
+from challenge.web import create_app, health
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 BROWSER = {"User-Agent": "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/131.0 Safari/537.36"}
@@ -349,6 +349,29 @@ def test_it_is_ready_without_redis(site: Site) -> None:
     answer = site.client.get("/readyz")
     assert (answer.status_code, answer.json["redis"]) == (200, "not set")  # type: ignore[index]
     assert b"challenge_deliveries" in site.client.get("/metrics").data
+
+
+def test_metrics_count_open_mails_each_time_and_closed_ones_seldom_where_that_is_long(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> dict[str, str]:
+        lines = site.client.get("/metrics").get_data(as_text=True).splitlines()
+        return dict(re.findall(r'challenge_deliveries{state="(\w+)"} (\S+)', "\n".join(lines)))
+
+    def turn(key: str, state: DeliveryState = DeliveryState.sent) -> None:
+        with site.database.write() as session:
+            mail = session.exec(select(Delivery).where(Delivery.key == key)).one()
+            mail.state = state
+
+    site.person()
+    assert told() == {"scheduled": "1.0"}
+    turn("welcome")
+    assert told() == {"sent": "1.0"}
+    monkeypatch.setattr(health, "_LONG_SECONDS", -1.0)
+    monkeypatch.setattr(health, "_SELDOM", 1e6)
+    told()
+    turn("welcome", DeliveryState.scheduled)
+    assert told() == {"sent": "1.0", "scheduled": "1.0"}
 
 
 def test_it_allows_other_sites_only_when_they_are_named(tmp_path: Path) -> None:
