@@ -58,23 +58,15 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session whose work is committed at the end, or undone as a whole."""
-        if not self.is_sqlite:
-            with Session(self._writer, expire_on_commit=False) as session, session.begin():
-                yield session
-            return
-        # Threads of one process queue here: waiting in a lock is fair and wakes at once, SQLite's busy handler sleeps.
-        with self._mine, Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with self.alone(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
-    def keep_open(self) -> Connection:
-        """A connection for many short transactions in a row; taking one from the pool each time costs more than they do."""
-        return self._writer.connect()
-
     @contextmanager
-    def on(self, connection: Connection) -> Iterator[Connection]:
-        """One transaction on a connection that was kept open."""
-        with self._mine if self.is_sqlite else nullcontext(), connection.begin():
-            yield connection
+    def alone(self) -> Iterator[None]:
+        """No other thread of this process writes meanwhile: waiting in a lock is fair and wakes at once, SQLite's busy
+        handler sleeps. Nothing to wait for on PostgreSQL."""
+        with self._mine if self.is_sqlite else nullcontext():
+            yield
 
     def close(self) -> None:
         self.engine.dispose()

@@ -36,6 +36,7 @@ class Purpose(IntEnum):
 
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_BASE32 = [a + b for a in "abcdefghijklmnopqrstuvwxyz234567" for b in "abcdefghijklmnopqrstuvwxyz234567"]  # RFC 4648 6
 _SMALL = tuple(bytes((number,)) for number in range(0x80))
 
 
@@ -97,7 +98,8 @@ def _tag(key: bytes, payload: bytes) -> bytes:
 
 def _text_tag(key: bytes, text: str) -> str:
     digest = hashlib.blake2b(text.encode("utf-8", "replace"), key=key, person=b"text", digest_size=10).digest()
-    return base64.b32encode(digest).decode().lower()
+    number = int.from_bytes(digest, "big")
+    return "".join([_BASE32[number >> shift & 0x3FF] for shift in range(70, -1, -10)])
 
 
 def _varint(number: int) -> bytes:

@@ -21,9 +21,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import redis
+from redis.exceptions import RedisError
 from sqlalchemy import text
 
 from challenge.db import Database
+from challenge.embedded.valkey import socket_path
 from tests.postgres import KillablePostgres
 from tests.story.test_the_five_days import Running
 
@@ -114,8 +117,8 @@ def _signing_up(service: Running) -> Iterator[list[str]]:
 
 
 def _deck(kills: int, dice: random.Random, *, has_postgres: bool) -> list[str]:
-    """Everybody's turn comes, workers' twice as often, in a random order."""
-    roles = ["worker", "worker", "web", "valkey", *(["postgres"] if has_postgres else [])]
+    """Everybody's turn comes, workers' twice as often, in a random order; `flush` empties all of Redis."""
+    roles = ["worker", "worker", "web", "valkey", "flush", *(["postgres"] if has_postgres else [])]
     deck = (roles * (kills // len(roles) + 1))[:kills]
     dice.shuffle(deck)
     return deck
@@ -126,6 +129,10 @@ def _kill(service: Running, role: str, dice: random.Random, postgres: KillablePo
     if role == "postgres" and postgres is not None:
         postgres.kill()
         postgres.start()
+        return role
+    if role == "flush":
+        with suppress(RedisError):  # it may be starting again
+            redis.Redis(unix_socket_path=str(socket_path(Path(service.environ["CHALLENGE_DATA_DIR"])))).flushall()
         return role
     until = time.monotonic() + 30
     while time.monotonic() < until:

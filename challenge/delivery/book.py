@@ -1,0 +1,161 @@
+"""How do many state changes become one commit? The rows that were sent and those that go out next, on each database.
+
+SQLite: three statements in a thread. PostgreSQL: one statement that is its own transaction, so one round trip. The
+sender's loop goes on meanwhile, be the disk ever so slow. Both go to the driver directly: what lies above it would cost
+as much as the statements.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from challenge.db import Database
+
+_SENT = "json_each(:sent) AS told"
+_DOTS = "json_each(:dots) AS told"
+_SQLITE_SENT = (
+    f"""UPDATE enrollment SET plan_at = :now WHERE id IN (
+        SELECT delivery.enrollment_id FROM {_SENT} JOIN delivery ON delivery.id = told.value ->> 0
+        WHERE delivery.is_daily)""",
+    f"""UPDATE delivery SET state = 'sent', receipt = told.value ->> 1, closed_at = :now, claimed_by = '', reason = ''
+        FROM {_SENT} WHERE delivery.id = told.value ->> 0""",
+)
+_SQLITE_DOTS = f"""UPDATE delivery SET state = 'handed_over', attempts = attempts + 1, handed_over_at = :now,
+        context = told.value -> 1, composed_at = told.value ->> 2, edition = :edition
+    FROM {_DOTS} WHERE delivery.id = told.value ->> 0 AND delivery.state = 'claimed' AND delivery.claimed_by = :worker
+    RETURNING delivery.id"""
+
+# Each part asks for a count of the one before, which makes the server finish that first: the people are locked before
+# their mails, as everybody locks them.
+_POSTGRES = """
+    WITH sent AS (SELECT (value ->> 0)::bigint AS id, value ->> 1 AS receipt FROM json_array_elements(%(sent)s) AS value),
+    dots AS (SELECT (value ->> 0)::bigint AS id, value -> 1 AS context, (value ->> 2)::timestamptz AS composed_at
+        FROM json_array_elements(%(dots)s) AS value),
+    planned AS (UPDATE enrollment SET plan_at = %(now)s FROM sent JOIN delivery ON delivery.id = sent.id
+        WHERE enrollment.id = delivery.enrollment_id AND delivery.is_daily RETURNING 1),
+    closed AS (UPDATE delivery
+        SET state = 'sent', receipt = sent.receipt, closed_at = %(now)s, claimed_by = '', reason = ''
+        FROM sent WHERE delivery.id = sent.id AND (SELECT count(*) FROM planned) >= 0 RETURNING 1)
+    UPDATE delivery SET state = 'handed_over', attempts = attempts + 1, handed_over_at = %(now)s,
+        context = dots.context, composed_at = dots.composed_at, edition = %(edition)s
+    FROM dots WHERE delivery.id = dots.id AND delivery.state = 'claimed' AND delivery.claimed_by = %(worker)s
+        AND (SELECT count(*) FROM closed) >= 0
+    RETURNING delivery.id"""
+
+
+class NotWritten(Exception):  # noqa: N818
+    """The database did not say that it is durable."""
+
+
+class Book(Protocol):
+    """`sent`: (id, receipt); `dots`: (id, context, composed_at)."""
+
+    async def write(
+        self, sent: list[tuple[int, str]], dots: list[tuple[int, Mapping[str, Any], datetime]], now: datetime
+    ) -> set[int]:
+        """One durable commit; returns the ids of `dots` that were still ours. Raises NotWritten."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def book_of(database: Database, worker: str, edition: str) -> Book:
+    return (_SqliteBook if database.is_sqlite else _PostgresBook)(database, worker, edition)
+
+
+class _SqliteBook:
+    def __init__(self, database: Database, worker: str, edition: str) -> None:
+        self._database = database
+        self._fixed = {"worker": worker, "edition": edition}
+        self._connection: Any = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="book")
+
+    async def write(
+        self, sent: list[tuple[int, str]], dots: list[tuple[int, Mapping[str, Any], datetime]], now: datetime
+    ) -> set[int]:
+        values = {
+            "sent": json.dumps(sent),
+            "dots": _told(dots, _plain),
+            "now": _plain(now),
+            **self._fixed,
+        }
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._commit, values, bool(sent), bool(dots)
+            )
+        except sqlite3.Error as error:
+            self._hang_up()
+            raise NotWritten(str(error)) from error
+
+    def _commit(self, values: dict[str, Any], has_sent: bool, has_dots: bool) -> set[int]:
+        if self._connection is None:
+            self._connection = self._database.engine.raw_connection()
+        driver: sqlite3.Connection = self._connection.driver_connection
+        with self._database.alone():
+            driver.execute("BEGIN IMMEDIATE")
+            try:
+                for statement in _SQLITE_SENT if has_sent else ():
+                    driver.execute(statement, values)
+                held = {id for (id,) in driver.execute(_SQLITE_DOTS, values)} if has_dots else set[int]()
+                driver.execute("COMMIT")
+            except BaseException:
+                driver.rollback()
+                raise
+        return held
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+class _PostgresBook:
+    def __init__(self, database: Database, worker: str, edition: str) -> None:
+        _, self._address = database.engine.dialect.create_connect_args(database.engine.url)
+        self._fixed = {"worker": worker, "edition": edition}
+        self._connection: Any = None
+
+    async def write(
+        self, sent: list[tuple[int, str]], dots: list[tuple[int, Mapping[str, Any], datetime]], now: datetime
+    ) -> set[int]:
+        import psycopg
+        from psycopg.types.json import Json
+
+        values = {
+            "sent": Json(sent),
+            "dots": Json(_told(dots, datetime.isoformat), dumps=str),
+            "now": now,
+            **self._fixed,
+        }
+        try:
+            if self._connection is None:
+                self._connection = await psycopg.AsyncConnection.connect(autocommit=True, **self._address)
+            done = await self._connection.execute(_POSTGRES, values)
+            return {id for (id,) in await done.fetchall()}
+        except psycopg.Error as error:
+            self.close()
+            raise NotWritten(str(error)) from error
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.pgconn.finish()
+
+
+def _told(dots: Iterable[tuple[int, Mapping[str, Any], datetime]], stamp: Any) -> str:
+    return json.dumps([(id, context, stamp(composed_at)) for id, context, composed_at in dots])
+
+
+def _plain(at: datetime) -> str:
+    """As `UtcDateTime` stores it on SQLite."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
