@@ -29,6 +29,7 @@ from challenge.delivery.relay import SmtpUrl, Timeouts
 from challenge.delivery.send import drain
 from challenge.delivery.smtp import Sender
 from challenge.dispatch import beat, leave
+from challenge.editions import keep
 from challenge.programme.definition import Challenge
 from challenge.rendering.message import Composer
 from challenge.settings import Settings
@@ -92,6 +93,7 @@ def run_worker(settings: Settings, challenge: Challenge, smtp_url: str, redis_ur
     """One draining process; returns after a warm shutdown. Called in a fresh process, before any connection is made."""
     global _process  # noqa: PLW0603 - RQ calls a function by its name, so the process keeps its tools here
     database = Database(settings.database)
+    keep(database, challenge)
     name = f"{socket.gethostname()[:30]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     sender = Sender(
         SmtpUrl.parse(smtp_url),

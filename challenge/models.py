@@ -476,6 +476,14 @@ class ConversionLink(SQLModel, table=True):
     ends_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
+class Edition(SQLModel, table=True):
+    """The challenge's files as one edition has them, zipped, so that a mail can be shown as it was. No person is in them."""
+
+    edition: str = Field(primary_key=True, max_length=12)
+    kept_at: datetime = Field(sa_type=UtcDateTime)
+    files: bytes = Field(sa_type=LargeBinary)
+
+
 class Visit(SQLModel, table=True):
     """How often the landing page was seen on one day (UTC, challenge time), by where visitors came from. `who`: `person`
     or `machine`. `visitors` are different networks and browsers of that day, `views` all sights."""

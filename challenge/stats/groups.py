@@ -58,13 +58,14 @@ class Cohort:
 @dataclass(frozen=True)
 class StillIn:
     """Who is still in on one day (day 0: said yes). `at_risk` were in the day before and had the chance, `left` of them
-    did nothing from this day on; `share` of all who began are still in (Kaplan and Meier, JASA 53, 1958)."""
+    did nothing from this day on; `share` of all who began are still in (Kaplan and Meier, JASA 53, 1958), unknown where
+    nobody had the chance yet."""
 
     day: int
     at_risk: int
     left: int
     not_yet: int
-    share: float
+    share: float | None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -152,7 +153,7 @@ def _survival(crowd: Crowd, length: int) -> Iterator[StillIn]:
         left = asked - crowd.sum(partial(_active, day=day, length=length))
         before = crowd.sum(partial(_active, day=day - 1, length=length))
         share *= 1 - left / asked if asked else 1
-        yield StillIn(day, asked, left, before - asked, share)
+        yield StillIn(day, asked, left, before - asked, share if asked else None)
 
 
 def _active(block: Block, day: int, length: int) -> int:

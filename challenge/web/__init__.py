@@ -18,6 +18,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from challenge.access.sessions import LONGEST
 from challenge.clock import Clock, set_up
 from challenge.db import Database
+from challenge.editions import Editions
 from challenge.errors import BadInput, BadToken, NotFound
 from challenge.events import installation_key
 from challenge.i18n import N_
@@ -46,6 +47,7 @@ class Service:
     day_keys: DayKeys
     networks: Networks
     opens: Spool
+    editions: Editions
 
     @property
     def tokens(self) -> Tokens:
@@ -117,6 +119,7 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
         DayKeys(database),
         networks(Path(settings.scanner_networks) if settings.scanner_networks else SHIPPED),
         Spool(settings.data_dir / SPOOL),
+        Editions(database, settings),
     )
     app.wsgi_app = picture.Picture(app.wsgi_app, found)  # type: ignore[method-assign]
     if settings.trusted_proxies:

@@ -73,12 +73,14 @@ def _words(any_of_them: str, words: set[str]) -> list[tuple[str, str]]:
 
 @room.get("/pictures/<edition>/<file>")
 def picture(edition: str, file: str) -> Response:
-    """A picture by edition, so that it may be kept for a year."""
+    """A picture by edition, so that it may be kept for a year; also that of a mail whose words were changed since."""
+    found = service()
+    old = None if edition == found.challenge.edition else found.editions.composer(edition)
     try:
-        path = picture_path(service().challenge, file)
+        path = picture_path(old.challenge if old else found.challenge, file)
     except LookupError:
         abort(404)
-    response = send_file(path, max_age=31536000 if edition == service().challenge.edition else 300)
+    response = send_file(path, max_age=31536000 if old or edition == found.challenge.edition else 300)
     response.headers["Access-Control-Allow-Origin"] = "*"
     return response
 

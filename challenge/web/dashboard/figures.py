@@ -113,19 +113,22 @@ def _cell(inside: str) -> Markup:
 
 
 @room.app_template_global()
-def stairs(shares: Sequence[float], labels: Sequence[str], title: str) -> Markup:
-    """Who is still in, as stairs that go down; each step carries its number."""
+def stairs(shares: Sequence[float | None], labels: Sequence[str], title: str) -> Markup:
+    """Who is still in, as stairs that go down; each step carries its number. They end where nobody knows yet."""
     if not shares:
         return Markup("")
     step = (_WIDE - _LEFT - 8) / len(shares)
-    points, words = [], []
+    points, words, end = [], [], float(_LEFT)
     for place, share in enumerate(shares):
-        left, height = _LEFT + place * step, _y(share)
-        points.append(f"{left:.1f},{height:.1f} {left + step:.1f},{height:.1f}")
-        words.append(_text(left + step / 2, height - 5, f"{100 * share:.0f} %", "value"))
+        left = _LEFT + place * step
         words.append(_text(left + step / 2, _HIGH - 8, labels[place], "label"))
+        if share is None:
+            continue
+        height, end = _y(share), left + step
+        points.append(f"{left:.1f},{height:.1f} {end:.1f},{height:.1f}")
+        words.append(_text(left + step / 2, height - 5, f"{100 * share:.0f} %", "value"))
     line = " ".join(points)
-    area = f"{_LEFT},{_y(0):.1f} {line} {_WIDE - 8},{_y(0):.1f}"
+    area = f"{_LEFT},{_y(0):.1f} {line} {end:.1f},{_y(0):.1f}"
     return _drawing(title, f'<polygon class="area" points="{area}"/><polyline class="line" points="{line}"/>', words)
 
 

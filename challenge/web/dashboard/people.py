@@ -13,6 +13,7 @@ from challenge.delivery.send import letter_of
 from challenge.errors import ChallengeError
 from challenge.models import Delivery, Enrollment, Subscriber
 from challenge.rendering.links import Links
+from challenge.rendering.message import Composer
 from challenge.tokens import Purpose, Tokens
 from challenge.web import service
 from challenge.web.dashboard.door import needs, room
@@ -61,7 +62,7 @@ def mail(number: int, delivery: int) -> str:
         subject=subject,
         text=text,
         number=number,
-        is_old=bool(row.edition) and row.edition != service().challenge.edition,
+        is_old=_composer(row).challenge.edition != (row.edition or service().challenge.edition),
         section="dashboard.people",
     )
 
@@ -93,8 +94,15 @@ class _NoTokens(Tokens):
         return "shown-at-the-desk"
 
 
+def _composer(row: Delivery) -> Composer:
+    """What made this mail; today's, where its edition was not kept."""
+    found = service()
+    is_of_now = row.edition in ("", found.challenge.edition)
+    return found.composer if is_of_now else found.editions.composer(row.edition) or found.composer
+
+
 def _shown(row: Delivery, subscriber: Subscriber) -> tuple[str, str, str]:
-    composer = service().composer
+    composer = _composer(row)
     letter = letter_of(row, subscriber)
     links = Links(composer.links.base_url, _NoTokens(), composer.challenge)
     return composer.templates.shown(letter.content, letter.first_name, links, letter.to)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlmodel import select
 
 from challenge import signup
+from challenge.editions import keep
 from challenge.events import append, lock
 from challenge.models import (
     Conversion,
     ConversionLink,
     Delivery,
     DeliveryState,
+    Edition,
     Enrollment,
     EnrollmentState,
     Event,
@@ -23,6 +26,7 @@ from challenge.models import (
     Subscriber,
 )
 from challenge.plan import plan_due
+from tests.unit.programme.test_variants import SHORT_PAGE, SHORT_TEXT, challenge_with
 
 
 def enroll(desk: Any, email: str, confirmed: bool = True, **fields: str) -> int:
@@ -226,3 +230,33 @@ def test_it_notes_who_joined_and_makes_links(desk: Any) -> None:
         "noted that somebody joined", "made a join link", "made a join link", "took a join link back"
     ]  # fmt: skip
     assert desk.browser("viewer").get(f"{path}/joined").status_code == 403
+
+
+def test_it_shows_a_mail_in_the_words_it_had(desk: Any, tmp_path: Path) -> None:
+    """The version that lost was taken out of the file, and its picture with it; its mails still say what they said."""
+    then = challenge_with(tmp_path, '[variants.mails.b]\nday-2 = "short"', short=(SHORT_TEXT, SHORT_PAGE))
+    for _ in range(2):
+        keep(desk.database, then)
+    number = enroll(desk, "ana@example.com")
+    row = send_welcome(desk, number)
+    with desk.database.write() as session:
+        mine = session.get_one(Delivery, row.id)
+        mine.key, mine.mail, mine.edition = "day-2", "day", then.edition
+        mine.context = {**(row.context or {}), "day": 2, "variant": "b"}
+        session.add(mine)
+    marketer, path = desk.browser("marketer"), f"/dashboard/people/{number}/mails/{row.id}"
+    page = marketer.text(path)
+    assert "Only two moves today, Ana." in page
+    assert "version b" in page
+    assert "were changed since" not in page
+    shown = marketer.text(f"{path}/html")
+    picture = re.search(rf"/pictures/{then.edition}/([\w-]+.png)", shown)
+    assert picture is not None
+    answer = marketer.get(picture[0])
+    assert (answer.status_code, "31536000" in answer.headers["Cache-Control"]) == (200, True)
+    answer.close()
+    with desk.database.write() as session:
+        session.get_one(Delivery, row.id).edition = "0123456789ab"
+    assert "those of then were not kept" in marketer.text(path)
+    assert "Only two moves" not in marketer.text(path)
+    assert desk.rows(Edition) == 1

@@ -67,7 +67,8 @@ def test_survival_is_that_of_kaplan_and_meier(town: Town) -> None:
     with town.database.read() as session:
         found = survival(session, "ms-strength", 3, MONDAY + timedelta(hours=92))
     assert [(day.at_risk, day.left, day.not_yet) for day in found] == [(4, 0, 0), (4, 0, 0), (3, 1, 1), (2, 0, 0)]
-    assert [round(day.share, 6) for day in found] == [1, 1, round(2 / 3, 6), round(2 / 3, 6)]
+    assert [round(day.share or 0, 6) for day in found] == [1, 1, round(2 / 3, 6), round(2 / 3, 6)]
     with town.database.read() as session:
         nobody = survival(session, "ms-strength", 3, MONDAY, Filter(source="nowhere"))
     assert [day.at_risk for day in nobody] == [0, 0, 0, 0]
+    assert [day.share for day in nobody][1:] == [None, None, None]
