@@ -64,6 +64,7 @@ def examine(
         lambda: _time(settings, database, seconds, context),
         lambda: _volume(database),
         lambda: machine.disk(settings),
+        lambda: machine.opens(settings),
     )
     with ThreadPoolExecutor(len(groups)) as pool:
         findings = [one for found in pool.map(lambda group: list(group()), groups) for one in found]

@@ -7,7 +7,8 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from email.utils import parseaddr, parsedate_to_datetime
 from urllib.parse import urlsplit
 
@@ -22,8 +23,10 @@ from challenge.doctor.finding import Finding, not_checked, ok, problem, warning
 from challenge.errors import UsageError
 from challenge.models import ClockRow
 from challenge.settings import Settings
+from challenge.tracking.spool import SPOOL
 
 _SKEW_SECONDS, _BAD_SKEW_SECONDS = 5.0, 60.0
+_LONGEST_WAIT = timedelta(minutes=1)
 _GIGABYTE = 1024**3
 _SQLITE = {"journal_mode": ("wal", "WAL"), "synchronous": ("2", "FULL"), "foreign_keys": ("1", "ON")}
 _POSTGRES = {
@@ -129,6 +132,19 @@ def disk(settings: Settings) -> Iterator[Finding]:
         yield warning("disk", words, "Make room, or watch it.")
     else:
         yield ok("disk", words)
+
+
+def opens(settings: Settings) -> Iterator[Finding]:
+    """The web process takes opens over within seconds; what lies longer is not counted yet."""
+    first = real_now()
+    for path in (settings.data_dir / SPOOL).glob("*.opens"):
+        with suppress(FileNotFoundError):  # taken over just now
+            first = min(first, datetime.fromtimestamp(path.stat().st_mtime, UTC))
+    if real_now() - first > _LONGEST_WAIT:
+        words = f"Opens wait to be counted, the first since {first:%Y-%m-%d %H:%M} UTC."
+        yield problem("opens", words, "Start the web side on this machine; if it runs, its log says what is wrong.")
+    else:
+        yield ok("opens", "None waits on this machine to be counted.")
 
 
 def public_address(

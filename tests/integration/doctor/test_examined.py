@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from challenge.embedded.valkey import EmbeddedValkey
 from challenge.models import Delivery, DeliveryState, Enrollment, EnrollmentState, Subscriber
 from challenge.programme.definition import shipped
 from challenge.settings import Environment, Settings
+from challenge.tracking.spool import SPOOL, Spool
 
 pytestmark = pytest.mark.integration
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -82,6 +84,19 @@ def test_an_empty_database_is_a_problem(tmp_path: Path) -> None:
     [found] = machine.database(database)
     assert found.state is State.problem
     database.close()
+
+
+def test_opens_that_nobody_takes_over_are_a_problem(tmp_path: Path) -> None:
+    settings = Settings(secret_key="k" * 32, data_dir=tmp_path)
+    assert states(list(machine.opens(settings))) == {"opens": State.ok}
+    spool = Spool(tmp_path / SPOOL)
+    spool.append(b"an open\n")
+    assert states(list(machine.opens(settings))) == {"opens": State.ok}
+    (path,) = (tmp_path / SPOOL).glob("*.opens")
+    os.utime(path, (0, 0))
+    [found] = machine.opens(settings)
+    assert (found.state, "1970-01-01 00:00 UTC" in found.words) == (State.problem, True)
+    spool.leave()
 
 
 def test_a_warped_clock_is_a_problem_in_production_only(database: Database) -> None:
