@@ -15,8 +15,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def tracking(folder: Path, fresh: Any, *, opens: int, burst: int, people: int, k
     """`opens` over `people` mails for the rate, and at PACE a second among mails that go out; then `burst` of them, and
     the web process is killed in the middle."""
     print(f"\n{LINES} lines, each open on disk before its answer; {people:,} people get a mail meanwhile\n")
-    print(f"{'':10} {'nginx/s':>9} {'opens/s':>9} {'of nginx':>9} {'p99 ms':>7}  {f'at {PACE:.0f}/s, busy: p50':>20} {'p99 ms':>7}"
+    print(f"{'':10} {'nginx/s':>9} {'opens/s':>9} {'of nginx':>9} {'p99 ms':>7}  {f'at {PACE:.0f}/s, busy: p50':>20} {'p99 ms':>7} {'nginx':>7}"
           f" {'mails/s':>8} {'burst':>8} {'per s':>7} {'in DB s':>7} {'lost':>5} {'doubled':>8}")  # fmt: skip
     targets: list[Target] = []
     for kind in kinds:
@@ -63,7 +63,7 @@ def _one(folder: Path, url: str, kind: str, opens: int, burst: int, people: int)
         alone = ask(web.port, asks, opens)
         beside.append(nginx_rate(folder, 30_000))
         ratio = alone.rate / statistics.mean(beside)
-        busy, mails = _while_busy(service, web, sink, asks)
+        busy, theirs, mails = _while_busy(service, web, sink, asks)
         wait_for(lambda: sink.taken() >= people, 600, "the mails")
         before = settled(service)
         killer = threading.Timer(burst / alone.rate / 2, web.kill_and_start)
@@ -79,7 +79,7 @@ def _one(folder: Path, url: str, kind: str, opens: int, burst: int, people: int)
         web.stop(signal.SIGTERM)
         service.close()
         sink.close()
-    print(f"{kind:10} {statistics.mean(beside):9,.0f} {alone.rate:9,.0f} {ratio:9.3f} {alone.p99:7.1f}  {busy.p50:20.1f} {busy.p99:7.1f}"
+    print(f"{kind:10} {statistics.mean(beside):9,.0f} {alone.rate:9,.0f} {ratio:9.3f} {alone.p99:7.1f}  {busy.p50:20.1f} {busy.p99:7.1f} {theirs.p99:7.1f}"
           f" {mails:8,.0f} {told.answered.total():8,} {told.rate:7,.0f} {late:7.1f} {lost:5} {doubled:8}", flush=True)  # fmt: skip
     return [
         at_least(f"opens/s of nginx's, {kind}", ratio, 0.08),
@@ -90,20 +90,30 @@ def _one(folder: Path, url: str, kind: str, opens: int, burst: int, people: int)
     ]
 
 
-def _while_busy(service: Service, web: Web, sink: Sink, asks: list[bytes]) -> tuple[Answers, float]:
-    """Opens at PACE while mails go out and the dashboard's first page is loaded once a second, until half of the mails
-    are out; and the mails a second."""
-    over = threading.Event()
-    desk = threading.Thread(target=web.look_at_dashboard, args=(over,))
-    desk.start()
+def _while_busy(service: Service, web: Web, sink: Sink, asks: list[bytes]) -> tuple[Answers, Answers, float]:
+    """Opens at PACE while mails go out and the dashboard's first page is loaded once a second, until nine tenths of the
+    mails are out; the same picture from nginx, a tenth as often, which tells what the machine alone does to an answer; and
+    the mails a second."""
+    over, theirs = threading.Event(), Answers()
+
+    def ask_nginx() -> None:
+        nonlocal theirs
+        with nginx(service.folder) as port:
+            question = b"GET /o.gif HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+            theirs = ask(port, [question], 1_000_000, pace=PACE / 10, is_over=over.is_set)
+
+    others = [threading.Thread(target=web.look_at_dashboard, args=(over,)), threading.Thread(target=ask_nginx)]
+    for other in others:
+        other.start()
     began, first = time.monotonic(), sink.taken()
     service.go()
     enough = service.mails * 9 // 10
     answers = ask(web.port, asks, 1_000_000, pace=PACE, is_over=lambda: sink.taken() >= enough)
     rate = (sink.taken() - first) / (time.monotonic() - began)
     over.set()
-    desk.join()
-    return answers, rate
+    for other in others:
+        other.join()
+    return answers, theirs, rate
 
 
 class Web:
@@ -277,8 +287,9 @@ def _port() -> int:
     raise OSError("no port is free")
 
 
-def nginx_rate(folder: Path, count: int) -> float:
-    """nginx serving the same bytes from a file, one worker, asked by ab over as many kept lines."""
+@contextmanager
+def nginx(folder: Path) -> Iterator[int]:
+    """The port of an nginx, one worker, that serves the same bytes from a file as /o.gif."""
     home = folder / "nginx"
     home.mkdir(exist_ok=True)
     (home / "o.gif").write_bytes(GIF)
@@ -294,13 +305,19 @@ def nginx_rate(folder: Path, count: int) -> float:
     server = subprocess.Popen([program("nginx", "nginx"), "-c", str(home / "nginx.conf")], stderr=subprocess.DEVNULL)
     try:
         time.sleep(0.5)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def nginx_rate(folder: Path, count: int) -> float:
+    """Pictures a second, asked by ab over as many kept lines."""
+    with nginx(folder) as port:
         told = subprocess.run(
             [program("ab", "apache2-utils"), "-q", "-k", "-c", str(LINES), "-n", str(count), f"http://127.0.0.1:{port}/o.gif"],
             check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
-    finally:
-        server.terminate()
-        server.wait(10)
     found = re.search(r"Requests per second:\s+([\d.]+)", told)
     assert found is not None, told
     assert re.search(r"Failed requests:\s+0\n", told), told
