@@ -230,6 +230,10 @@ class Crowd:
         }
         if person.source:
             fields["utm_source"] = person.source
+        for _ in range(self._random.choice((1, 2, 3))):  # they look at the page first; so do others, who go away again
+            self._seen["visits"] += 1
+            page = f"/?utm_source={person.source}" if person.source else "/"
+            self._request("GET", page, agent=f"{_AGENTS['browser']} Visitor/{self._seen['visits']}")
         self._request("POST", "/api/v1/signups", json.dumps(fields), {"Content-Type": "application/json"})
         self._seen["signed up"] += 1
 

@@ -22,7 +22,7 @@ PICTURES = Path(__file__).parent / "pictures" / "pages"
 WIDTHS = (320, 1280)
 SCHEMES = ("light", "dark")
 SHOWN = (
-    "landing", "landing-open", "check-inbox", "confirm", "confirmed", "day", "day-done", "day-resting", "sheet",
+    "landing", "landing-open", "check-inbox", "confirm", "confirmed", "joined", "day", "day-done", "day-resting", "sheet",
     "preferences", "my-data", "erase", "certificate-all", "exercises-found", "privacy", "embed", "unsubscribe",
 )  # fmt: skip
 _COLOURS = 48

@@ -27,6 +27,7 @@ def test_it_runs_to_the_last_mail_and_accounts_for_all(tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     numbers, accounts = told["stats"], told["audit"]
     assert (told["complete"], told["lost_requests"]) == (True, 0)
+    assert 4 <= numbers["visits"]["visitors"] <= 12
     assert (numbers["signed_up"], accounts["balanced"], accounts["problems"]) == (4, True, [])
     assert set(accounts["states"]) <= {"sent", "cancelled", "expired"}
     assert accounts["mails"]["finish"]["sent"] == numbers["confirmed"] - numbers["stopped"] > 0

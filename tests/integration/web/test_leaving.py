@@ -82,13 +82,13 @@ class Site:
         return self.client.post(self.path, data={"do": wish, "nonce": {do: nonce for nonce, do in buttons}[wish]})
 
     def rows(self) -> dict[str, list[Any]]:
-        """Every row of every table, without the looks that are counted and the day's key they are counted with."""
+        """Every row of every table, without the looks that are counted, what marks them, and their day's key."""
         with self.database.read() as session:
             connection = session.connection()
             tables = {
                 table.name: [tuple(row) for row in connection.execute(table.select())]
                 for table in SQLModel.metadata.sorted_tables
-                if table.name != "installation"
+                if table.name not in ("installation", "stats_mark")
             }
             events = [row for row in session.exec(select(Event)) if row.kind is not EventKind.clicked]
             tables["event"] = [(row.id, row.kind, row.occurred_at, str(row.detail)) for row in events]
