@@ -528,11 +528,13 @@ class StatsBlock(SQLModel, table=True):
 
 
 class StatsMark(SQLModel, table=True):
-    """A change of somebody whose stored block does not have it yet. Written by triggers in the transaction of the change;
-    an id is never used twice, for a process remembers which it has looked at."""
+    """A change of somebody whose stored block does not have it yet; with a delivery, that this mail has left is all that
+    changed. Written by triggers in the transaction of the change; an id is never used twice, for a process remembers
+    which it has looked at."""
 
     __tablename__ = "stats_mark"
     __table_args__ = {"sqlite_autoincrement": True}
 
     id: int | None = Field(default=None, primary_key=True, sa_type=BigId)
     enrollment_id: int = Field(sa_type=BigInteger)
+    delivery_id: int | None = Field(default=None, sa_type=BigInteger)

@@ -81,6 +81,17 @@ class Block:
                 made[family] = sets
         return Block(made)
 
+    def with_mails(self, sent: Block) -> tuple[Block, int]:
+        """The block with mails that have left since; and those of whom more has to be asked: whoever is new here, did the
+        day already, or got the mail before."""
+        unclear = 0
+        for name, people in sent.family("bits").items():
+            what, _, mail = name.partition(":")
+            if what == "sent":
+                known = people & self.get("people")
+                unclear |= (people ^ known) | (known & (self.get(name) | self.get(f"done:{mail}")))
+        return self.replaced(0, sent.only(lambda _: True, ~unclear)), unclear
+
     def only(self, is_kept: Callable[[str], bool], people: int) -> Block:
         """The part of it in the families that are kept, of these people."""
         found = {

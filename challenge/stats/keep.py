@@ -2,7 +2,7 @@
 
 Triggers write a mark with the person's id in the transaction that changes one of their rows. So a stored block is what
 the rows say of everybody in it without a mark. A process keeps what it has read: it asks again for blocks stored since,
-and for people marked since. `refresh` puts the marked people into the stored blocks and takes away the marks it read,
+and for people marked since; where all that changed is a mail that left, the mail is read alone. `refresh` puts the marked people into the stored blocks and takes away the marks it read,
 unless another has stored the same block meanwhile; a mark written later stays.
 """
 
@@ -27,7 +27,7 @@ from sqlmodel import Session, col, delete, func, select
 from challenge.db import Database, among
 from challenge.models import Enrollment, StatsBlock, StatsMark
 from challenge.stats.blocks import SHIFT, SIDE_BY_SIDE, SIZE, Block, decode, encode, side_by_side
-from challenge.stats.rows import build
+from challenge.stats.rows import build, sent_since
 
 _FORM = "2"
 _FEW = 500
@@ -36,7 +36,8 @@ _STORED_AT_ONCE = 16
 _MOST_MARKS = 50_000
 _LOOKS = 3
 _ALL = (1 << SIZE) - 1
-_MARKS: Any = columns(col(StatsMark.id), col(StatsMark.enrollment_id))
+_MARKS: Any = columns(col(StatsMark.id), col(StatsMark.enrollment_id), col(StatsMark.delivery_id))
+Change = tuple[int, int | None]  # a person, and the mail that left if that is all
 _table: Any = StatsBlock.__table__  # type: ignore[attr-defined]
 _lock = threading.Lock()
 
@@ -47,7 +48,7 @@ class _Known:
     people themselves, 16 blocks side by side under a number."""
 
     versions: Mapping[int, str] = field(default_factory=dict)
-    marks: Mapping[int, int] = field(default_factory=dict)
+    marks: Mapping[int, Change] = field(default_factory=dict)
     wide: Mapping[int, Block] = field(default_factory=dict)
 
 
@@ -74,7 +75,7 @@ def _look(session: Session, challenge: str, length: int, now: datetime, known: _
     """What is known after another look. Marks are read first: whoever stores a block takes marks away, and with the
     block that was there before those people would be forgotten."""
     known = known or _Known()
-    marks: dict[int, int] = _pairs(session, _MARKS)
+    marks = {mark: (person, mail) for mark, person, mail in session.connection().execute(_MARKS).all()}
     query = columns(col(StatsBlock.number), col(StatsBlock.version)).where(col(StatsBlock.challenge) == challenge)
     versions: dict[int, str] = _pairs(session, query)
     changed = {number for number, version in versions.items() if known.versions.get(number) != version}
@@ -84,9 +85,13 @@ def _look(session: Session, challenge: str, length: int, now: datetime, known: _
     for number in changed - fresh.keys():
         fresh[number] = build(session, _people_of(number), challenge, length, now).get(number, Block())
     wide = _put_in(known.wide, dict.fromkeys(fresh, _ALL), fresh)
-    dirty = {
-        person for mark, person in marks.items() if mark not in known.marks or person >> SHIFT in changed
-    }  # fmt: skip
+    dirty, mails = _sorted_out(
+        change for mark, change in marks.items() if mark not in known.marks or change[0] >> SHIFT in changed
+    )
+    for some in _in_parts(sorted(mails)):
+        sent, unclear = sent_since(session, some, now)
+        wide, more = _with_mails(wide, sent)
+        dirty |= unclear | more
     for some in _in_parts(sorted(dirty)):
         wide = _put_in(wide, _as_bits(some), build(session, some, challenge, length, now))
     return _Known(versions, marks, wide)
@@ -119,6 +124,30 @@ def _put_in(
         **wide,
         **{where: wide.get(where, Block()).replaced(bits, side_by_side(come[where])) for where, bits in gone.items()},
     }
+
+
+def _with_mails(wide: Mapping[int, Block], sent: Mapping[int, Block]) -> tuple[Mapping[int, Block], set[int]]:
+    """Wide blocks with mails that have left since, and the people of whom more has to be asked."""
+    come: dict[int, dict[int, Block | bytes]] = defaultdict(dict)
+    for number, block in sent.items():
+        where, place = divmod(number, SIDE_BY_SIDE)
+        come[where][place] = block
+    made, unclear = dict(wide), set()
+    for where, blocks in come.items():
+        made[where], people = made.get(where, Block()).with_mails(side_by_side(blocks))
+        unclear |= _people_in(people, where * SIDE_BY_SIDE * SIZE)
+    return made, unclear
+
+
+def _sorted_out(changes: Iterable[Change]) -> tuple[set[int], set[int]]:
+    """(People to ask everything about, mails that are all that changed for others)."""
+    changed = list(changes)
+    people = {person for person, mail in changed if mail is None}
+    return people, {mail for person, mail in changed if mail is not None and person not in people}
+
+
+def _people_in(bits: int, first: int) -> set[int]:
+    return {first + place for place, bit in enumerate(reversed(f"{bits:b}")) if bit == "1"} if bits else set()
 
 
 def _pairs(session: Session, query: Any) -> dict[Any, Any]:
@@ -165,9 +194,9 @@ def refresh(
     return stored
 
 
-def _batches(marks: Mapping[int, Mapping[int, int]]) -> Iterator[dict[int, Mapping[int, int]]]:
+def _batches(marks: Mapping[int, Mapping[int, Change]]) -> Iterator[dict[int, Mapping[int, Change]]]:
     """Blocks to store in one transaction: sixteen with few marks each, or one where everybody is marked."""
-    batch: dict[int, Mapping[int, int]] = {}
+    batch: dict[int, Mapping[int, Change]] = {}
     for number, mine in marks.items():
         if batch and (len(batch) == _STORED_AT_ONCE or sum(map(len, batch.values())) + len(mine) > SIZE):
             yield batch
@@ -177,16 +206,16 @@ def _batches(marks: Mapping[int, Mapping[int, int]]) -> Iterator[dict[int, Mappi
         yield batch
 
 
-def _marks(session: Session, most: int | None = None) -> dict[int, dict[int, int]]:
-    """Block number -> mark -> person, the oldest marks."""
-    found: dict[int, dict[int, int]] = defaultdict(dict)
-    for mark, person in session.connection().execute(_MARKS.order_by(col(StatsMark.id)).limit(most)):
-        found[person >> SHIFT][mark] = person
+def _marks(session: Session, most: int | None = None) -> dict[int, dict[int, Change]]:
+    """Block number -> mark -> what changed, the oldest marks."""
+    found: dict[int, dict[int, Change]] = defaultdict(dict)
+    for mark, person, mail in session.connection().execute(_MARKS.order_by(col(StatsMark.id)).limit(most)).all():
+        found[person >> SHIFT][mark] = (person, mail)
     return found
 
 
 def _store(
-    database: Database, challenge: str, length: int, now: datetime, marks: Mapping[int, Mapping[int, int]]
+    database: Database, challenge: str, length: int, now: datetime, marks: Mapping[int, Mapping[int, Change]]
 ) -> int:
     """Reads the rows after the marks and writes blocks and the end of those marks together: a later change has another
     mark, and whoever stored a block in between (its version is another) has the last word on it."""
@@ -197,12 +226,18 @@ def _store(
         before: dict[int, str] = _pairs(session, rows)
         there = {number: (version, data) for number, version, data in _stored(session, challenge, length, marks)}
         before |= {number: version for number, (version, _) in there.items()}
-        people = sorted({person for number in there for person in marks[number].values()})
-        changed = build(session, people, challenge, length, now) if people else {}
+        blocks = {number: decode(data) for number, (_, data) in there.items()}
+        people, mails = _sorted_out(change for number in there for change in marks[number].values())
+        sent, unclear = sent_since(session, sorted(mails), now) if mails else ({}, set())
+        people |= unclear
+        for number in sent:
+            blocks[number], bits = blocks[number].with_mails(sent[number])
+            people |= _people_in(bits, number << SHIFT)
+        changed = build(session, sorted(people), challenge, length, now) if people else {}
         gone = _as_bits(people)
         made = {
-            number: encode(decode(data).replaced(gone.get(number, 0), changed.get(number, Block())))
-            for number, (_, data) in there.items()
+            number: encode(block.replaced(gone.get(number, 0), changed.get(number, Block())))
+            for number, block in blocks.items()
         }
         for number in marks.keys() - there.keys():
             made[number] = encode(build(session, _people_of(number), challenge, length, now).get(number, Block()))
@@ -242,7 +277,10 @@ def recount(session: Session, challenge: str, length: int, now: datetime) -> lis
     other = select(StatsBlock.number).where(StatsBlock.challenge == challenge, StatsBlock.form != form_of(length))
     different = sorted(set(range((last >> SHIFT) + 1)) - set(session.exec(other).all()))
     for _ in range(_LOOKS):
-        marked = {number: _as_bits(found.values())[number] for number, found in _marks(session).items()}
+        marked = {
+            number: _as_bits(person for person, _ in found.values())[number]
+            for number, found in _marks(session).items()
+        }
         different = [
             number
             for number in different

@@ -48,6 +48,7 @@ _GROUPED = {
 }
 _FOLDED = (EventKind.completed, EventKind.undone, EventKind.rested, EventKind.bounced, EventKind.joined)
 _IN_DOUBT = ("unsure", "machine")
+_COUNTED = ("day", "confirm", "finish")
 _WORDS = tuple(name for name in DIMENSIONS if name not in ("source", "country"))
 Mails = dict[str, tuple[int, datetime]]
 Whom = Callable[[Any], ColumnElement[bool]]
@@ -100,12 +101,47 @@ def _build(session: Session, whom: Whom, challenge: str, length: int, now: datet
             if delivery not in reached.bounced:
                 bits[f"delivered:{mail}"] |= bit
             if at > young:
-                sets[f"recent:{mail}"][str(hour_of(at.replace(tzinfo=at.tzinfo or UTC)))] |= bit
+                sets[f"recent:{mail}"][_hour(at)] |= bit
         _mark_steps(sets, bit, mails, reached, confirmed_at, length)
         for currency, amount in _sums(reached.paid).items():
             add_number(sets[f"paid:{currency}"], bit, amount)
     _mark_groups(session, whom, blocks)
     return blocks
+
+
+def sent_since(session: Session, deliveries: Sequence[int], now: datetime) -> tuple[dict[int, Block], set[int]]:
+    """What these mails add for people of whom nothing else changed: number of a block -> block; and those of whom more
+    has to be asked: the mail came back, is not sent any more, or went twice."""
+    returned = columns(col(Event.delivery_id)).where(
+        among(session, Event.delivery_id, deliveries), col(Event.kind) == EventKind.bounced
+    )
+    bounced = set(session.connection().execute(returned).scalars())
+    query = columns(
+        col(Delivery.id),
+        col(Delivery.enrollment_id),
+        type_coerce(col(Delivery.state), String),
+        col(Delivery.mail),
+        col(Delivery.key),
+        _plainly(Delivery.closed_at),
+    ).where(among(session, Delivery.id, deliveries), col(Delivery.mail).in_(_COUNTED))
+    blocks: dict[int, Block] = defaultdict(Block)
+    unclear: set[int] = set()
+    young = _plain(session, now - CHANCE)
+    for id, person, state, mail, key, at in session.connection().execute(query).all():
+        sets, bit = blocks[person >> SHIFT].sets, 1 << (person & (SIZE - 1))
+        name = _day_name(key) if mail == "day" else mail
+        if state != DeliveryState.sent or id in bounced or sets["bits"][f"sent:{name}"] & bit:
+            unclear.add(person)
+            continue
+        sets["bits"][f"sent:{name}"] |= bit
+        sets["bits"][f"delivered:{name}"] |= bit
+        if at > young:
+            sets[f"recent:{name}"][_hour(at)] |= bit
+    return blocks, unclear
+
+
+def _hour(at: datetime) -> str:
+    return str(hour_of(at.replace(tzinfo=at.tzinfo or UTC)))
 
 
 def _people(session: Session, whom: Whom, challenge: str) -> Iterable[Any]:
@@ -201,13 +237,13 @@ def _sent(session: Session, whom: Whom) -> dict[int, Mails]:
     ).where(
         whom(Delivery.enrollment_id),
         col(Delivery.state) == DeliveryState.sent,
-        col(Delivery.mail).in_(("day", "confirm", "finish")),
+        col(Delivery.mail).in_(_COUNTED),
     )
     sent: dict[int, Mails] = defaultdict(dict)
     for person, id, mail, key, at in session.connection().execute(query).all():
         name = _day_name(key) if mail == "day" else mail
         known = sent[person].get(name)
-        if known is None or at < known[1]:
+        if known is None or (at, id) < known[::-1]:
             sent[person][name] = (id, at)
     return sent
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
-from challenge.models import EnrollmentState, EventKind
+from challenge.models import Delivery, EnrollmentState, EventKind
 from challenge.stats.filter import EVERYBODY, Filter
 from challenge.stats.funnel import Funnel, Step, funnel
 from tests.integration.stats.conftest import MONDAY, Town
@@ -131,3 +131,15 @@ def test_people_are_counted_across_blocks(town: Town) -> None:
     town.person()
     town.person(id=5000)
     assert numbers(town, 2).confirmed == 2
+
+
+def test_of_two_copies_sent_in_one_moment_the_first_counts_in_whatever_order_they_are_read(town: Town) -> None:
+    number = town.person(sent={1: 1})
+    with town.database.write() as session:
+        town._mail(session, number, "day", "resend:1:day-1", 1)
+    town.did(number, EventKind.bounced, 1, 2, delivery_id=1)
+    with town.database.write() as session:
+        session.get_one(
+            Delivery, 1
+        ).receipt = "250 once more"  # PostgreSQL reads a row that was changed after the others
+    assert [day.delivered for day in numbers(town, 30).days] == [0, 0, 0]
