@@ -20,6 +20,7 @@ from sqlalchemy import create_engine, text
 from bench.content import BASE_URL, SENDER, padded
 from bench.measure import Cost, Watch, cpu_of, tree, wait_for
 from bench.people import fill
+from challenge.accounts import last
 from challenge.db import Database
 from challenge.dispatch import resume_sending, stop_sending
 from challenge.embedded.valkey import EmbeddedValkey
@@ -119,6 +120,9 @@ class Service:
             [sys.executable, "-m", *program], env=self.environ, stdout=self._log, stderr=self._log
         )
         wait_for(self._has_worker, 30, "our worker's first heartbeat")
+        # An installation that starts audits itself once, in a process of its own: that is no part of sending.
+        wait_for(self._is_audited, 300, "the first audit")
+        wait_for(lambda: len(self.workers()) == workers, 30, "the audit's process to end")
 
     @property
     def roots(self) -> tuple[int, ...]:
@@ -162,6 +166,10 @@ class Service:
         assert self.process.poll() is None, (self.folder / "worker.log").read_text()[-2000:]
         with self.database.engine.connect() as connection:
             return bool(connection.execute(text("SELECT count(*) FROM worker")).scalar())
+
+    def _is_audited(self) -> bool:
+        with self.database.read() as session:
+            return last(session) is not None
 
     def _is_settled(self) -> bool:
         return not {"claimed", "handed_over"} & self.states().keys()

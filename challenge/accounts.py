@@ -5,14 +5,15 @@ of its own, now and then and when somebody asks.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from sqlmodel import Session
@@ -124,34 +125,37 @@ class Accountant:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._process: BaseProcess | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._last_idle = time.monotonic()
 
     def look(self, database: Database, *, is_busy: bool = False) -> None:
         """Mails that are due go first, for an hour, unless somebody asked."""
         if not is_busy:
             self._last_idle = time.monotonic()
-        if self._process is not None and self._process.is_alive():
+        if self._process is not None and self._process.poll() is None:
             return
         waits = is_busy and time.monotonic() - self._last_idle < _PATIENCE_SECONDS
         with database.read() as session:
             if not is_wanted(session, real_now(), only_asked=waits):
                 return
-        # Spawned, not forked: a child must not share the tick's connections.
-        process = multiprocessing.get_context("spawn").Process(target=_work, args=(self._settings,), daemon=True)
-        process.start()
-        self._process = process
+        # A fresh program, not a fork: a child must not share the tick's connections. It reads its settings, secrets too.
+        self._process = subprocess.Popen([sys.executable, "-m", "challenge.accounts"], stdin=subprocess.PIPE)
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError), self._process.stdin as told:  # one that died at once is tried again later
+            told.write(self._settings.model_dump_json(exclude_defaults=True).encode())
 
     def stop(self) -> None:
-        if self._process is not None and self._process.is_alive():
+        if self._process is not None and self._process.poll() is None:
             self._process.terminate()
-            self._process.join(5)
+            self._process.wait(5)
 
 
-def _work(settings: Settings) -> None:
+def main() -> None:
+    """Audits once; the settings come through standard input."""
     os.nice(10)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    settings = Settings.model_validate_json(sys.stdin.read())
     database = Database(settings.database)
     run(database, load(Path(settings.content)) if settings.content else shipped(), settings)
     database.close()
@@ -161,3 +165,7 @@ def _end_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, Select, bindparam, text
+from sqlalchemy import CursorResult, Select, bindparam, func, text
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, delete, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
@@ -70,7 +70,7 @@ def tick(database: Database, challenge: Challenge, settings: Settings, now: date
     seconds = PLAN_SECONDS_BUSY if due else PLAN_SECONDS  # what is due today goes before what is due tomorrow
     plans = sight.plan is not None or missed or uncertain
     planned = plan_for(database, challenge, now, seconds) if plans else 0
-    if back or missed or planned:
+    if due < enough and (back or missed or planned):
         with database.read() as session:
             due = count_due(session, challenge, settings, now, enough)
     if sight.waits:
@@ -145,7 +145,8 @@ def count_due(session: Session, challenge: Challenge, settings: Settings, now: d
     """How many mails are due, counted up to `enough`; 0 while sending is stopped."""
     if is_stopped(session):
         return 0
-    return len(session.exec(_DUE[needs_review(challenge, settings)].limit(enough), params=_times(now)).all())
+    found = _DUE[needs_review(challenge, settings)].limit(enough).subquery()
+    return int(session.execute(sql_select(func.count()).select_from(found), _times(now)).scalar_one())
 
 
 def stop_sending(session: Session, reason: str) -> None:

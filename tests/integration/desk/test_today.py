@@ -176,10 +176,17 @@ def test_it_runs_one_audit_at_a_time_and_not_too_often(desk: Any) -> None:
 
 def test_it_audits_in_a_process_of_its_own(small_desk: Any) -> None:
     accountant = accounts.Accountant(small_desk.settings)
+    accountant.look(small_desk.database, is_busy=True)
+    assert accountant._process is None, "mails that are due go first"
     accountant.look(small_desk.database)
     assert accountant._process is not None
-    accountant._process.join(60)
+    assert accountant._process.wait(60) == 0
     assert small_desk.ask(accounts.last).balanced
+    first = accountant._process
+    with small_desk.database.write() as session:
+        accounts.ask(session)
+    accountant.look(small_desk.database, is_busy=True)
+    assert accountant._process is not first, "but who asks is answered"
     accountant.stop()
 
 
