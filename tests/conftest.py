@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from babel.messages.pofile import write_po
+from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
@@ -22,6 +23,9 @@ from challenge import catalogues
 from challenge.db import Database
 from challenge.programme.definition import Challenge, shipped
 
+# A busy machine is no fault of what is tested.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 MAY_SKIP = os.environ.get("TESTS_MAY_SKIP", "yes") != "no"
 
 

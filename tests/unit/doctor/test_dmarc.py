@@ -32,7 +32,7 @@ _TAGS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(_TAGS, st.randoms(use_true_random=False), st.sampled_from([";", "; ", " ; "]), st.booleans())
 def test_it_reads_what_checkdmarc_reads(tags: dict[str, str], dice: Any, between: str, ends: bool) -> None:
     parts = [f"{name}={value}" for name, value in tags.items()]

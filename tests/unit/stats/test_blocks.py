@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from challenge.stats.blocks import (
@@ -43,7 +43,6 @@ def people_of(block: Block) -> dict[str, set[int]]:
     return {name: people for name, people in found.items() if people}
 
 
-@settings(deadline=None)
 @given(named, some, named)
 def test_people_are_taken_out_and_put_in_as_they_are_now(
     before: dict[str, frozenset[int]], gone: frozenset[int], fresh: dict[str, frozenset[int]]
@@ -56,7 +55,6 @@ def test_people_are_taken_out_and_put_in_as_they_are_now(
     assert found == {name: people for name, people in wanted.items() if people}
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.integers(0, SIDE_BY_SIDE - 1), named, max_size=4))
 def test_side_by_side_everybody_keeps_their_number(stored: dict[int, dict[str, frozenset[int]]]) -> None:
     found = people_of(side_by_side({place: block(sets) for place, sets in stored.items()}))
@@ -67,13 +65,11 @@ def test_side_by_side_everybody_keeps_their_number(stored: dict[int, dict[str, f
     assert found == {name: people for name, people in wanted.items() if people}
 
 
-@settings(deadline=None)
 @given(named)
 def test_a_stored_block_is_the_same_when_it_is_read(sets: dict[str, frozenset[int]]) -> None:
     assert people_of(decode(encode(block(sets)))) == {name: set(people) for name, people in sets.items() if people}
 
 
-@settings(deadline=None)
 @given(st.dictionaries(places, st.integers(0, 10**12), max_size=20), some)
 def test_slices_add_up(amounts: dict[int, int], asked: frozenset[int]) -> None:
     found = Block()
@@ -82,7 +78,6 @@ def test_slices_add_up(amounts: dict[int, int], asked: frozenset[int]) -> None:
     assert total(found.family("paid:USD"), bits(asked)) == sum(amounts.get(place, 0) for place in asked)
 
 
-@settings(deadline=None)
 @given(st.lists(st.dictionaries(places, st.integers(0, 65_535), max_size=9), max_size=3))
 def test_the_median_over_blocks_is_the_lower_one_of_all(waits: list[dict[int, int]]) -> None:
     blocks = []
