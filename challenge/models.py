@@ -210,7 +210,14 @@ class Delivery(SQLModel, table=True):
             sqlite_where=text("state IN ('claimed', 'handed_over')"),
             postgresql_where=text("state IN ('claimed', 'handed_over')"),
         ),
-        Index("ix_delivery_closed", "closed_at", "state", "mail"),
+        Index(
+            "ix_delivery_closed",
+            "closed_at",
+            "state",
+            "mail",
+            sqlite_where=text("closed_at IS NOT NULL"),
+            postgresql_where=text("closed_at IS NOT NULL"),
+        ),
         Index(
             "ix_delivery_uncertain",
             "id",
