@@ -106,9 +106,9 @@ def pages(people: int) -> dict[str, str]:
     }
 
 
-def look(database: Database, people: int, repeats: int) -> Iterator[Took]:
+def look(database: Database, people: int, repeats: int, data: Path) -> Iterator[Took]:
     """Every page through the application. The first is that of a process that has read nothing yet."""
-    app, bearer = _application(database)
+    app, bearer = _application(database, data)
     client = app.test_client()
     login = client.get("/dashboard/login").get_data(as_text=True)
     token = re.search(r'name="csrf_token" value="([^"]+)"', login)
@@ -204,11 +204,10 @@ def _median(what: str, ask: Callable[[], object], repeats: int, limit: float | N
     return Took(what, statistics.median(walls), min(walls), statistics.median(cpus), limit)
 
 
-def _application(database: Database) -> tuple[Any, str]:
-    folder = tempfile.mkdtemp(prefix="numbers-")
+def _application(database: Database, data: Path) -> tuple[Any, str]:
     settings = read_settings(
         {
-            "CHALLENGE_DATA_DIR": folder,
+            "CHALLENGE_DATA_DIR": str(data),
             "CHALLENGE_DATABASE_URL": database.url,
             "CHALLENGE_CLOCK_START": NOW.isoformat(),
         },
@@ -287,7 +286,7 @@ def main() -> int:
             print(f"\n{name}: {options.people:,} people since {FIRST:%Y-%m-%d}, {_prepare(database, options.people)}")
             print(f"  {'':<34} {'median':>10} {'least':>10} {'CPU':>10} {'limit':>10}")
             for took in (
-                *look(database, options.people, options.repeats),
+                *look(database, options.people, options.repeats, Path(folder) / "data"),
                 *change(database, options.people, min(5_000, options.people // 10)),
             ):
                 slow += took.is_slow
