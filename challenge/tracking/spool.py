@@ -15,7 +15,6 @@ import os
 import threading
 import time
 import uuid
-from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,29 +37,35 @@ log = logging.getLogger(__name__)
 
 
 class _Waiting:
-    """A line whose thread waits for the disk; `error` says why it is not there."""
+    """A line whose thread waits for its `turn`: it is on disk, or `error` says why not; or it is to write for all."""
 
     def __init__(self, line: bytes) -> None:
         self.line, self.is_over = line, False
         self.error: OSError | None = None
+        self.turn = threading.Lock()
+        self.turn.acquire()
 
 
 class Spool:
     """One for all threads of a process. A disk that refused is left alone for REST_SECONDS."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._pen = folder, threading.Lock()
-        self._waiting: deque[_Waiting] = deque()
+        self._folder, self._pen, self._door = folder, threading.Lock(), threading.Lock()
+        self._waiting: list[_Waiting] = []
+        self._somebody_writes = False
         self._fd, self._size = -1, 0
         self._refused, self._rests_until = "", 0.0
 
     def append(self, line: bytes) -> None:
         """Returns when the line is durable; threads that come in together share one sync. Raises OSError."""
         mine = _Waiting(line)
-        self._waiting.append(mine)
-        with self._pen:
-            if not mine.is_over:
-                self._write_all()
+        with self._door:
+            self._waiting.append(mine)
+            is_first, self._somebody_writes = not self._somebody_writes, True
+        if not is_first:
+            mine.turn.acquire()
+        if not mine.is_over:
+            self._write_all()
         if mine.error is not None:
             raise mine.error
 
@@ -75,14 +80,25 @@ class Spool:
         self._fd, self._size = -1, 0
 
     def _write_all(self) -> None:
-        group = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        error = None
+        """Writes what waits, and lets the first of those who came meanwhile write next. Those that are done wait for nobody."""
+        error: OSError | None = OSError("it was cut off")
+        group: list[_Waiting] = []
         try:
-            self._write(b"".join(one.line for one in group))
+            with self._pen:
+                with self._door:
+                    group, self._waiting = self._waiting, []
+                self._write(b"".join(one.line for one in group))
+                error = None
         except OSError as refused:
             error = refused
-        for one in group:
-            one.error, one.is_over = error, True
+        finally:
+            with self._door:
+                following = self._waiting[:1]
+                self._somebody_writes = bool(following)
+            for one in group:
+                one.error, one.is_over = error, True
+            for one in following + group:
+                one.turn.release()
 
     def _write(self, lines: bytes) -> None:
         if time.monotonic() < self._rests_until:
