@@ -78,7 +78,7 @@ def _run(
             kinds=kinds, dkim=dkim, peers=not chosen.no_peers, connections=chosen.connections,
         )  # fmt: skip
     if part == "latency":
-        return latency(folder, fresh, seconds=4 if quick else 12, kinds=kinds)
+        return latency(folder, fresh, seconds=4 if quick else 20, kinds=kinds)
     if part == "memory":
         few, many = (1_000, 10_000) if quick else (10_000, 200_000)
         return memory(folder, fresh, few=few, many=many, kinds=kinds)
