@@ -21,10 +21,12 @@ from bench.content import BASE_URL, SENDER, padded
 from bench.measure import Cost, Watch, cpu_of, tree, wait_for
 from bench.people import fill
 from challenge.accounts import last
+from challenge.clock import set_up
 from challenge.db import Database
 from challenge.dispatch import resume_sending, stop_sending
 from challenge.embedded.valkey import EmbeddedValkey
 from challenge.rendering.dkim import make_keys
+from challenge.settings import Settings
 
 KINDS = ("sqlite", "postgres")
 DKIM = {"": (), "rsa": (0,), "ed25519": (1,), "both": (0, 1)}
@@ -94,6 +96,7 @@ class Service:
         self.database.migrate()
         fill(self.database, people, challenge.edition, due=due)
         with self.database.write() as session:
+            set_up(session, Settings())
             stop_sending(session, "the run has not begun")
         self._valkey = EmbeddedValkey(folder)
         self._valkey.start()

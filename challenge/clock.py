@@ -34,7 +34,7 @@ class Clock:
     def __init__(self, database: Database, real: Callable[[], datetime] = real_now) -> None:
         self._database, self._real = database, real
         self._row: ClockRow | None = None
-        self._read_at = 0.0
+        self._read_at: float | None = None
 
     def now(self) -> datetime:
         """Challenge time, aware UTC."""
@@ -48,8 +48,8 @@ class Clock:
         return row is not None and row.waits
 
     def _current(self) -> ClockRow | None:
-        stale = self._row is None or (self._row.waits and time.monotonic() - self._read_at > _FRESH_SECONDS)
-        if stale:
+        may_change = self._row is None or self._row.waits
+        if self._read_at is None or (may_change and time.monotonic() - self._read_at > _FRESH_SECONDS):
             with self._database.read() as session:
                 self._row = session.get(ClockRow, 1)
             self._read_at = time.monotonic()
