@@ -73,12 +73,14 @@ def print_funnel(numbers: Funnel, *, as_json: bool = False) -> None:
         f"{numbers.signed_up} signed up, {numbers.confirmed} confirmed, {numbers.finished} did all days, {numbers.joined} joined"
     )
     click.echo(
-        f"{'day':>4} {'sent':>7} {'opened':>7} {'proxy':>7} {'clicked':>8} {'done':>7} {'rested':>7} {'not yet':>8}  done of those who had the chance"
+        f"{'day':>4} {'sent':>7} {'opened':>7} {'proxy':>7} {'clicked':>8} {'done':>7} {'rested':>7} {'early':>7} {'not yet':>8}  done of those who had the chance"
     )
     for day in numbers.days:
-        rate = "" if day.rate is None else f"{day.rate:.1%} ({day.low:.1%} to {day.high:.1%})"
+        rate = (
+            "" if day.rate is None else f"{day.reached} of {day.of}: {day.rate:.1%} ({day.low:.1%} to {day.high:.1%})"
+        )
         click.echo(
-            f"{day.day:>4} {day.sent:>7} {day.opened_people:>7} {day.opened_proxy:>7} {day.clicked:>8} {day.done:>7} {day.rested:>7} {day.not_yet:>8}  {rate}"
+            f"{day.day:>4} {day.sent:>7} {day.opened_people:>7} {day.opened_proxy:>7} {day.clicked:>8} {day.done:>7} {day.rested:>7} {day.early:>7} {day.not_yet:>8}  {rate}"
         )
 
 
@@ -99,7 +101,9 @@ def _print_weeks(found: Sequence[Cohort], *, as_json: bool) -> None:
         print_json([cohort.to_dict() for cohort in found])
         return
     for cohort in found:
-        days = " ".join("   –" if day.rate is None else f"{day.rate:>4.0%}" for day in cohort.days)
+        days = "  ".join(
+            "–" if day.rate is None else f"{day.rate:.0%} ({day.count} of {day.of})" for day in cohort.days
+        )
         click.echo(
             f"{cohort.week} {cohort.signed_up:>7} signed up {cohort.confirmed:>7} confirmed  done by day: {days}"
         )

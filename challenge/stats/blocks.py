@@ -34,7 +34,7 @@ def _empty() -> Sets:
 class Block:
     """`sets`: family -> name -> people as bits, counted from the block's first. The families:
 
-    `bits`: `people`, `confirmed`, `finished`, `joined`, `stopped`, `over`, and `sent:3`, `delivered:3`,
+    `bits`: `people`, `confirmed`, `finished`, `joined`, `stopped`, and `sent:3`, `delivered:3`,
     `opened_people:3`, `opened_proxy:3`, `clicked:3`, `done:3`, `rested:3`, `sent:confirm`, `sent:finish`.
     `words:DIMENSION`: word -> people. `days`: day of sign-up -> people. `zones`: time zone -> people. `recent:MAIL`:
     hour since 1970 -> those it left for in that hour, only of the last day before the block was made. `waits:STEP` and
@@ -59,12 +59,27 @@ class Block:
             found &= _any(people for day, people in self.family("days").items() if filter.includes(day))
         return found
 
-    def had_chance(self, mail: str, now: datetime) -> int:
-        """Those who have had this mail for a day, and those who get no more mails: the chance has been."""
-        young = hour_of(now - CHANCE)
+    def had_chance(self, mail: str, length: int, now: datetime) -> int:
+        """Those whose chance at this mail's step has been, in a challenge of `length` days, whether they took it or not:
+        their mail is a day old, or they stopped before it came and it would be a day old by now.
+
+        What people did must not decide when they are counted. So whoever did the step waits like everybody. Whoever
+        stopped with the mail waits for the mail's day; without it, until those who signed up on the same day and go on,
+        at a mail a day, have had it for a day: counted at once they would be the only ones there, and all of them lost.
+        That the journey ended says nothing: it ends sooner for those who did all days and joined. A yes that no mail
+        asked for (a list that was imported) waits for the second day too.
+        """
+        young = (now - CHANCE).astimezone(UTC).timestamp() // 3600
         too_young = _any(people for hour, people in self.family(f"recent:{mail}").items() if int(hour) > young)
         sent = self.get(f"sent:{mail}")
-        return (sent ^ (sent & too_young)) | self.get("over")
+        had = sent ^ (sent & too_young)
+        without = self.get("stopped") | (self.get("confirmed") if mail == "confirm" else 0)
+        if without := without ^ (without & sent):
+            mornings = 0 if mail == "confirm" else length + 1 if mail == "finish" else int(mail)
+            last = (now.astimezone(UTC) - timedelta(days=mornings + 2)).date().isoformat()
+            later = _any(people for day, people in self.family("days").items() if day > last)
+            had |= without ^ (without & later)
+        return had
 
     def replaced(self, people: int, fresh: Block) -> Block:
         """The block with these people as `fresh` has them, who may be in no set at all any more."""

@@ -1,6 +1,7 @@
 """Which version works? Two or more variants side by side, each against the first, with a rule that may be looked at daily.
 
-A person counts for a goal once the chance has been, as in the funnel: nobody is said to have failed on the first day.
+A person counts for a goal once the chance has been, as in the funnel: nobody is said to have failed, and nobody to have
+got there, on the first day.
 """
 
 from __future__ import annotations
@@ -71,12 +72,13 @@ def experiment(
     if goal not in goals_of(kind, length):
         raise BadInput("goal", f"goal must be one of: {', '.join(goals_of(kind, length))}.")
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for block, people in Crowd(load(session, challenge, length, now), filter, now):
+    for block, people in Crowd(load(session, challenge, length, now), length, filter, now):
         for word, there in block.family(f"words:{kind}").items():
             if word != NONE and goal == SIGNED_UP:
                 counts[word][0] += (people & there).bit_count()
             elif word != NONE:
-                _add(counts[word], block, people & there, known[goal], now)
+                had = people & there & block.had_chance(known[goal][2], length, now)
+                _add(counts[word], block, people & there, had, known[goal])
     if goal == SIGNED_UP:
         _visited(session, challenge, counts, filter)
     words = sorted(word for word, count in counts.items() if count[0] or count[2])
@@ -114,11 +116,10 @@ def _visited(session: Session, challenge: str, counts: dict[str, list[int]], fil
             count[1:] = count[0], visitors
 
 
-def _add(count: list[int], block: Block, people: int, goal: tuple[str, str, str], now: datetime) -> None:
-    bits, base, mail = goal
-    reached = people & block.get(bits)
-    asked = reached | (people & block.get(base) & block.had_chance(mail, now))
-    for place, found in enumerate((people, reached, asked)):
+def _add(count: list[int], block: Block, people: int, had_chance: int, goal: tuple[str, str, str]) -> None:
+    bits, base, _ = goal
+    asked = had_chance & block.get(base)
+    for place, found in enumerate((people, asked & block.get(bits), asked)):
         count[place] += found.bit_count()
 
 

@@ -1,7 +1,8 @@
 """How far do people get? The numbers of the dashboard, `challenge stats`, the API and the CSV, from one place.
 
-A rate's denominator holds the people who had the chance: those who reached the step, those who have had its mail for a
-day, and those who get no more mails. The others are `not_yet`.
+A rate is of the people whose chance has been (`Block.had_chance`): by when they got the step's mail, never by what they
+did with it. The others are `not_yet`, those too who reached the step already: they are `early`, and as many of them are
+still missing who will not. Counted at once, they alone would make a young rate 100 %.
 """
 
 from __future__ import annotations
@@ -39,14 +40,17 @@ class Step:
     """One step of the way: `signed_up` (of the visitors; without a rate where they are not known, or fewer than those who
     signed up, for forms on other sites bring people without a visit), `confirmed`, `day-1` … `day-N`, `finished`, `joined`.
 
-    `of` had the chance, `not_yet` did not have it yet; `lost`: reached the step before, had the chance and did not
-    reach this one. `median_minutes`: half of those who got here needed no longer, from sign-up to the yes, from a day's
-    mail to "done", from the yes to all days done, from the last day done to joining.
+    `of` had the chance and `reached` of them are here: `rate`. `not_yet` did not have it yet; `early` are here without:
+    `count` is `early` and `reached`. `lost`: reached the step before, had the chance and did not reach this one.
+    `median_minutes`: half of those who got here needed no longer, from sign-up to the yes, from a day's mail to "done",
+    from the yes to all days done, from the last day done to joining.
     """
 
     name: str
     day: int | None
     count: int
+    early: int
+    reached: int
     of: int
     not_yet: int
     lost: int
@@ -60,7 +64,8 @@ class Step:
 class DayNumbers:
     """One day. `sent` without uncertain; `delivered`: sent and no bounce came; `opened_proxy`: only proxies opened it,
     so people opened it between `opened_people` and `opened_people + opened_proxy`; `done`: not undone, not unsure.
-    `of`, `not_yet`, `rate`, `low`, `high` and `median_minutes` are about done."""
+    `early`, `reached`, `of`, `not_yet`, `rate`, `low`, `high` and `median_minutes` are about done, as in `Step`, here of
+    those the mail was sent to."""
 
     day: int
     sent: int
@@ -70,6 +75,8 @@ class DayNumbers:
     clicked: int
     done: int
     rested: int
+    early: int
+    reached: int
     of: int
     not_yet: int
     rate: float | None
@@ -100,11 +107,12 @@ class Funnel:
 class Crowd:
     """The people of one challenge under one filter: what every count is taken from."""
 
-    def __init__(self, blocks: Sequence[Block], filter: Filter, now: datetime) -> None:
-        self.now = now
+    def __init__(self, blocks: Sequence[Block], length: int, filter: Filter, now: datetime) -> None:
+        self.length, self.now = length, now
         pairs = ((block, block.matching(filter)) for block in blocks)
         self._parts = [(block, people) for block, people in pairs if people]
         self._counts: dict[tuple[str, ...], int] = {}
+        self._had_chance: dict[str, list[int]] = {}
         self._medians: dict[str, int | None] = {}
 
     def __iter__(self) -> Iterator[tuple[Block, int]]:
@@ -115,6 +123,13 @@ class Crowd:
         if names not in self._counts:
             self._counts[names] = self.sum(lambda block: reduce(and_, map(block.get, names), -1))
         return self._counts[names]
+
+    def asked(self, mail: str, *names: str) -> int:
+        """People who had the chance that this mail gives, and reached all of these steps."""
+        if mail not in self._had_chance:
+            self._had_chance[mail] = [people & block.had_chance(mail, self.length, self.now) for block, people in self]
+        pairs = zip(self, self._had_chance[mail], strict=True)
+        return sum(reduce(and_, map(block.get, names), had).bit_count() for (block, _), had in pairs)
 
     def sum(self, of: Callable[[Block], int]) -> int:
         """People in a set that is worked out for each block."""
@@ -155,7 +170,7 @@ def rate_of(count: int, of: int) -> Rate:
 
 def funnel(session: Session, challenge: str, length: int, now: datetime, filter: Filter = EVERYBODY) -> Funnel:
     """The funnel of one challenge of `length` days as of `now` (challenge time)."""
-    crowd = Crowd(load(session, challenge, length, now), filter, now)
+    crowd = Crowd(load(session, challenge, length, now), length, filter, now)
     seen = visits(session, challenge, filter)
     return Funnel(
         visits=seen,
@@ -165,30 +180,28 @@ def funnel(session: Session, challenge: str, length: int, now: datetime, filter:
         joined=crowd.count("joined"),
         stopped=crowd.count("stopped"),
         days=tuple(_day(crowd, number) for number in range(1, length + 1)),
-        steps=tuple(_steps(crowd, length, seen)),
+        steps=tuple(_steps(crowd, seen)),
         by_source=_by_source(crowd),
         zones=len({zone for block, people in crowd for zone, there in block.family("zones").items() if there & people}),
     )
 
 
 def _day(crowd: Crowd, day: int) -> DayNumbers:
-    def asked(block: Block) -> int:
-        return block.get(f"sent:{day}") & (block.get(f"done:{day}") | block.had_chance(str(day), crowd.now))
-
-    done = crowd.count(f"done:{day}")
-    of = crowd.sum(lambda block: asked(block) | block.get(f"done:{day}"))
-    rate = rate_of(done, of)
+    sent, done = crowd.count(f"sent:{day}"), crowd.count(f"done:{day}")
+    rate = rate_of(crowd.asked(str(day), f"sent:{day}", f"done:{day}"), crowd.asked(str(day), f"sent:{day}"))
     return DayNumbers(
         day=day,
-        sent=crowd.count(f"sent:{day}"),
+        sent=sent,
         delivered=crowd.count(f"delivered:{day}"),
         opened_people=crowd.count(f"opened_people:{day}"),
         opened_proxy=crowd.sum(lambda block: block.get(f"opened_proxy:{day}") & ~block.get(f"opened_people:{day}")),
         clicked=crowd.count(f"clicked:{day}"),
         done=done,
         rested=crowd.count(f"rested:{day}"),
-        of=of,
-        not_yet=crowd.sum(lambda block: block.get(f"sent:{day}") & ~asked(block)),
+        early=done - rate.count,
+        reached=rate.count,
+        of=rate.of,
+        not_yet=sent - rate.of,
         rate=rate.rate,
         low=rate.low,
         high=rate.high,
@@ -196,13 +209,13 @@ def _day(crowd: Crowd, day: int) -> DayNumbers:
     )
 
 
-def _steps(crowd: Crowd, length: int, seen: Visits | None) -> Iterator[Step]:
+def _steps(crowd: Crowd, seen: Visits | None) -> Iterator[Step]:
     """Each step, the people it is about (`base`) and the mail that gives the chance."""
-    signed_up = crowd.count()
+    signed_up, length = crowd.count(), crowd.length
     is_known = seen is not None and seen.visitors >= signed_up
     of = seen.visitors if seen is not None and is_known else signed_up
-    rate = _parts(signed_up, of) if is_known else (None, None, None)
-    yield Step("signed_up", None, signed_up, of, 0, of - signed_up, *rate, None)
+    rate = rate_of(signed_up, of) if is_known else Rate(signed_up, of, None, None, None)
+    yield _as_step("signed_up", None, signed_up, rate, 0, of - signed_up, None)
     way: list[tuple[str, int | None, str, str, str]] = [("confirmed", None, "confirmed", "people", "confirm")]
     way += [(f"day-{day}", day, f"done:{day}", "confirmed", str(day)) for day in range(1, length + 1)]
     way += [("finished", None, "finished", "confirmed", str(length)), ("joined", None, "joined", "confirmed", "finish")]
@@ -213,29 +226,28 @@ def _steps(crowd: Crowd, length: int, seen: Visits | None) -> Iterator[Step]:
 
 
 def _step(crowd: Crowd, name: str, day: int | None, bits: str, base: str, mail: str, before: str) -> Step:
-    def asked(block: Block) -> int:
-        return block.get(bits) | (block.get(base) & block.had_chance(mail, crowd.now))
+    rate = rate_of(crowd.asked(mail, base, bits), crowd.asked(mail, base))
+    lost = crowd.asked(mail, base, before) - crowd.asked(mail, base, before, bits)
+    return _as_step(name, day, crowd.count(bits), rate, crowd.count(base) - rate.of, lost, crowd.median(bits))
 
-    count, of = crowd.count(bits), crowd.sum(asked)
+
+def _as_step(
+    name: str, day: int | None, count: int, rate: Rate, not_yet: int, lost: int, median_minutes: int | None
+) -> Step:
     return Step(
         name=name,
         day=day,
         count=count,
-        of=of,
-        not_yet=crowd.sum(lambda block: block.get(base) & ~asked(block)),
-        lost=crowd.sum(lambda block: block.get(before) & asked(block) & ~block.get(bits)),
-        **_named(count, of),
-        median_minutes=crowd.median(bits),
+        early=count - rate.count,
+        reached=rate.count,
+        of=rate.of,
+        not_yet=not_yet,
+        lost=lost,
+        rate=rate.rate,
+        low=rate.low,
+        high=rate.high,
+        median_minutes=median_minutes,
     )
-
-
-def _parts(count: int, of: int) -> tuple[float | None, float | None, float | None]:
-    rate = rate_of(count, of)
-    return rate.rate, rate.low, rate.high
-
-
-def _named(count: int, of: int) -> dict[str, float | None]:
-    return dict(zip(("rate", "low", "high"), _parts(count, of), strict=True))
 
 
 def _by_source(crowd: Crowd) -> dict[str, tuple[int, int, int]]:

@@ -20,7 +20,7 @@ from challenge.stats.keep import load
 
 @dataclass(frozen=True)
 class Group:
-    """The people with one word of a dimension. `join` is of the sign-ups; `revenue`: currency -> sum, in the smallest
+    """The people with one word of a dimension. `confirm`, `finish` and `join` are of all sign-ups, as of now; `revenue`: currency -> sum, in the smallest
     unit (cents), and `revenue_per_signup` the same divided by the sign-ups."""
 
     word: str
@@ -41,7 +41,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The sign-ups of one week, from Monday `week` on. `days`: per day, done of those who had the chance."""
+    """The sign-ups of one week, from Monday `week` on. Per day: `days`, done of those who had the chance; `early`, done
+    by others; `not_yet`, those who said yes and did not have the chance yet (as in `funnel.Step`)."""
 
     week: date
     signed_up: int
@@ -49,6 +50,7 @@ class Cohort:
     finished: int
     joined: int
     days: tuple[Rate, ...]
+    early: tuple[int, ...]
     not_yet: tuple[int, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,7 +96,7 @@ def groups(
     if dimension not in DIMENSIONS:
         raise BadInput("by", f"by must be one of: {', '.join(DIMENSIONS)}.")
     tallies: dict[str, _Tally] = defaultdict(_Tally)
-    for block, people in Crowd(load(session, challenge, length, now), filter, now):
+    for block, people in Crowd(load(session, challenge, length, now), length, filter, now):
         for word, there in block.family(f"words:{dimension}").items():
             if mine := there & people:
                 tallies[word].add(block, mine)
@@ -121,7 +123,7 @@ def cohorts(
 ) -> tuple[Cohort, ...]:
     """Week by week, the oldest first. Weeks begin on Monday (UTC)."""
     weeks: dict[date, list[tuple[Block, int]]] = defaultdict(list)
-    for block, people in Crowd(load(session, challenge, length, now), filter, now):
+    for block, people in Crowd(load(session, challenge, length, now), length, filter, now):
         for week, there in _weeks(block).items():
             if mine := there & people:
                 weeks[week].append((block, mine))
@@ -141,16 +143,15 @@ def survival(
     session: Session, challenge: str, length: int, now: datetime, filter: Filter = EVERYBODY
 ) -> tuple[StillIn, ...]:
     """Day by day, who is still in: did, rested or clicked on that day's mail or a later one."""
-    crowd = Crowd(load(session, challenge, length, now), filter, now)
-    return tuple(_survival(crowd, length))
+    return tuple(_survival(Crowd(load(session, challenge, length, now), length, filter, now)))
 
 
-def _survival(crowd: Crowd, length: int) -> Iterator[StillIn]:
-    began, share = crowd.count("confirmed"), 1.0
+def _survival(crowd: Crowd) -> Iterator[StillIn]:
+    began, length, share = crowd.count("confirmed"), crowd.length, 1.0
     yield StillIn(0, began, 0, 0, share)
     for day in range(1, length + 1):
         asked = crowd.sum(partial(_asked, day=day, length=length, now=crowd.now))
-        left = asked - crowd.sum(partial(_active, day=day, length=length))
+        left = asked - crowd.sum(partial(_went_on, day=day, length=length, now=crowd.now))
         before = crowd.sum(partial(_active, day=day - 1, length=length))
         share *= 1 - left / asked if asked else 1
         yield StillIn(day, asked, left, before - asked, share if asked else None)
@@ -167,8 +168,11 @@ def _active(block: Block, day: int, length: int) -> int:
 
 
 def _asked(block: Block, day: int, length: int, now: datetime) -> int:
-    chance = block.had_chance(str(day), now) | _active(block, day, length)
-    return _active(block, day - 1, length) & chance
+    return _active(block, day - 1, length) & block.had_chance(str(day), length, now)
+
+
+def _went_on(block: Block, day: int, length: int, now: datetime) -> int:
+    return _active(block, day, length) & block.had_chance(str(day), length, now)
 
 
 def _group(word: str, tally: _Tally) -> Group:
@@ -193,11 +197,14 @@ def _cohort(week: date, parts: list[tuple[Block, int]], length: int, now: dateti
     def total(names: str) -> int:
         return sum((people & block.get(names)).bit_count() for block, people in parts)
 
-    days, not_yet = [], []
+    days, early, not_yet = [], [], []
     for day in range(1, length + 1):
-        asked = sum((people & _could_do(block, day, now)).bit_count() for block, people in parts)
-        days.append(rate_of(total(f"done:{day}"), asked))
-        not_yet.append(total("confirmed") - asked)
+        could = [(block, people & _could_do(block, day, length, now)) for block, people in parts]
+        done = sum((people & block.get(f"done:{day}")).bit_count() for block, people in could)
+        rate = rate_of(done, sum(people.bit_count() for _, people in could))
+        days.append(rate)
+        early.append(total(f"done:{day}") - rate.count)
+        not_yet.append(total("confirmed") - rate.of)
     return Cohort(
         week=week,
         signed_up=total("people"),
@@ -205,9 +212,10 @@ def _cohort(week: date, parts: list[tuple[Block, int]], length: int, now: dateti
         finished=total("finished"),
         joined=total("joined"),
         days=tuple(days),
+        early=tuple(early),
         not_yet=tuple(not_yet),
     )
 
 
-def _could_do(block: Block, day: int, now: datetime) -> int:
-    return block.get(f"done:{day}") | (block.get("confirmed") & block.had_chance(str(day), now))
+def _could_do(block: Block, day: int, length: int, now: datetime) -> int:
+    return block.get("confirmed") & block.had_chance(str(day), length, now)

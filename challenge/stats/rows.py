@@ -88,8 +88,6 @@ def _build(session: Session, whom: Whom, challenge: str, length: int, now: datet
         sets, bit = blocks[id >> SHIFT].sets, 1 << (id & (SIZE - 1))
         _describe(sets, bit, source, signed_up_at, zone, words)
         bits = sets["bits"]
-        if state in (EnrollmentState.stopped, EnrollmentState.ended):
-            bits["over"] |= bit
         if state == EnrollmentState.stopped:
             bits["stopped"] |= bit
         if confirmed_at is not None:

@@ -111,17 +111,17 @@ def steps_of(numbers: way.Funnel) -> Table:
     columns = (
         Column("step", "Step", "word"),
         Column("count", "People"),
+        Column("early", "Of them early"),
+        Column("reached", "Reached it"),
         Column("of", "Of those who could"),
         *_RATE,
         Column("lost", "Lost since the step before"),
-        Column("not_yet", "Not there yet"),
+        Column("not_yet", "Not counted yet"),
         Column("median_minutes", "Half needed at most", "minutes"),
     )
-    visited: tuple[Cell, ...] = () if numbers.visits is None else ("visited", numbers.visits.visitors, *(None,) * 7)
-    rows = ((visited,) if visited else ()) + tuple(
-        (step.name, step.count, step.of, step.rate, step.low, step.high, step.lost, step.not_yet, step.median_minutes)
-        for step in numbers.steps
-    )
+    visited: tuple[Cell, ...] = () if numbers.visits is None else ("visited", numbers.visits.visitors, *(None,) * 9)
+    steps = tuple((step.name, *(getattr(step, column.key) for column in columns[1:])) for step in numbers.steps)
+    rows = (visited, *steps) if visited else steps
     return Table("funnel", "From visit to joined", columns, rows)
 
 
@@ -140,9 +140,11 @@ def days_of(numbers: way.Funnel) -> Table:
         Column("done", "Done"),
         Column("rested", "Rested"),
         Column("delivered", "Delivered as far as known"),
+        Column("early", "Done early"),
+        Column("reached", "Done by those who could"),
         Column("of", "Could have done it"),
         *_RATE,
-        Column("not_yet", "Not there yet"),
+        Column("not_yet", "Not counted yet"),
         Column("median_minutes", "Half needed at most", "minutes"),
     )
     rows = tuple(tuple(getattr(day, column.key) for column in columns) for day in numbers.days)
@@ -213,6 +215,8 @@ def cohorts_of(found: tuple[groups.Cohort, ...], length: int) -> Table:
     for day in range(1, length + 1):
         columns += [
             Column(f"day_{day}_done", f"Did day {day}"),
+            Column(f"day_{day}_early", "early"),
+            Column(f"day_{day}_reached", "in the rate"),
             Column(f"day_{day}_of", "of"),
             Column(f"day_{day}_rate", "Rate", "rate"),
             Column(f"day_{day}_not_yet", "not yet"),
@@ -226,8 +230,8 @@ def cohorts_of(found: tuple[groups.Cohort, ...], length: int) -> Table:
             cohort.finished,
             cohort.joined,
         ]
-        for rate, not_yet in zip(cohort.days, cohort.not_yet, strict=True):
-            cells += [rate.count, rate.of, rate.rate, not_yet]
+        for rate, early, not_yet in zip(cohort.days, cohort.early, cohort.not_yet, strict=True):
+            cells += [rate.count + early, early, rate.count, rate.of, rate.rate, not_yet]
         rows.append(tuple(cells))
     return Table("cohorts", "Week by week", tuple(columns), tuple(rows))
 
@@ -243,7 +247,7 @@ def survival_of(found: tuple[groups.StillIn, ...]) -> Table:
         Column("share", "Still in", "rate"),
         Column("at_risk", "Were in before and could"),
         Column("left", "Left"),
-        Column("not_yet", "Not there yet"),
+        Column("not_yet", "Not counted yet"),
     )
     rows = tuple((row.day, row.share, row.at_risk, row.left, row.not_yet) for row in found)
     return Table("survival", "Who is still in", columns, rows)

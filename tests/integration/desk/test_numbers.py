@@ -59,6 +59,16 @@ def compare(town: Any, query: str) -> None:
     seen = [numbers["visits"]["visitors"]] if numbers["visits"] else []
     counts = [int(row[1].replace(",", "")) for row in cells(page, "way")]
     assert counts == seen + [step["count"] for step in numbers["steps"]]
+    way = [(step["early"], step["reached"], step["of"], step["not_yet"]) for step in numbers["steps"]]
+    told = [(row[2], *row[6].split(" of "), row[8]) for row in cells(page, "way")[len(seen) :] if row[6] != "–"]
+    assert [tuple(int(cell.replace(",", "")) for cell in row) for row in told] == way[len(way) - len(told) :]
+    assert len(told) >= len(way) - 1
+    for step in numbers["steps"]:
+        assert step["count"] == step["early"] + step["reached"]
+        assert step["rate"] == (step["reached"] / step["of"] if step["of"] and step["rate"] is not None else None)
+    for day in numbers["days"]:
+        assert day["done"] == day["early"] + day["reached"]
+        assert day["sent"] == day["of"] + day["not_yet"]
     assert any(day["done"] for day in numbers["days"])
     for name in tables.names():
         one = viewer.get(f"/dashboard/tables/{name}.json{query}").json
@@ -85,7 +95,7 @@ def test_it_tells_the_command_line_the_same(small_desk: Any) -> None:
     assert {key: ours[key] for key in ("signed_up", "confirmed", "finished", "joined", "by_source")} == {
         key: answer[key] for key in ("signed_up", "confirmed", "finished", "joined", "by_source")
     }
-    assert [day["done"] for day in ours["days"]] == [day["done"] for day in answer["days"]]
+    assert (ours["days"], ours["steps"]) == (answer["days"], answer["steps"])
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", " =", "\n@", "\u00a0+"])

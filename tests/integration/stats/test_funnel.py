@@ -34,31 +34,46 @@ def test_it_says_nothing_about_nobody(town: Town) -> None:
 
 
 def test_who_had_no_chance_yet_is_not_in_the_denominator(town: Town) -> None:
-    early = town.person(sent={1: 20})
+    old = town.person(sent={1: 20})
     town.person(sent={1: 20})
+    early = town.person(sent={1: 43})
     town.person(sent={1: 43})
     town.person(sent={})
-    town.did(early, EventKind.completed, 1, 21)
+    town.did(old, EventKind.completed, 1, 21)
+    town.did(early, EventKind.completed, 1, 43.5)
     found = step(numbers(town, 44), "day-1")
-    assert (found.count, found.of, found.not_yet, found.lost, found.rate) == (1, 2, 2, 1, 0.5)
+    assert (found.count, found.early, found.reached, found.of, found.not_yet, found.lost) == (2, 1, 1, 2, 3, 1)
+    assert found.rate == 0.5
     assert found.low is not None
     assert found.high is not None
     assert found.low < 0.5 < found.high
     later = step(numbers(town, 67), "day-1")
-    assert (later.count, later.of, later.not_yet, later.lost) == (1, 3, 1, 2)
+    assert (later.count, later.early, later.reached, later.of, later.not_yet, later.lost) == (2, 0, 2, 4, 1, 2)
 
 
-def test_who_stopped_has_had_every_chance(town: Town) -> None:
+def test_who_stopped_before_a_mail_has_had_the_chance_when_it_would_be_a_day_old(town: Town) -> None:
     town.person(state=EnrollmentState.stopped)
-    assert (step(numbers(town, 1), "day-1").of, step(numbers(town, 1), "day-1").not_yet) == (1, 0)
+    assert [
+        (step(numbers(town, hours), "day-1").of, step(numbers(town, hours), "day-1").not_yet) for hours in (1, 60)
+    ] == [(0, 1), (1, 0)]
 
 
-def test_whoever_is_done_early_counts_at_once(town: Town) -> None:
+def test_that_the_journey_ended_is_no_chance(town: Town) -> None:
+    """It ends at once for those who joined: they must not be the first to be counted."""
+    number = town.person(sent={1: 20, 2: 44, 3: 68}, state=EnrollmentState.ended)
+    town.did(number, EventKind.joined, hours=93)
+    found = step(numbers(town, 94), "joined")
+    assert (found.count, found.early, found.of, found.not_yet) == (1, 1, 0, 1)
+
+
+def test_whoever_is_done_early_is_not_in_the_rate_yet(town: Town) -> None:
     number = town.person(sent={1: 20})
     town.did(number, EventKind.completed, 1, 20.5)
-    found = numbers(town, 21)
-    assert (found.days[0].done, found.days[0].of, found.days[0].not_yet) == (1, 1, 0)
-    assert found.days[0].median_minutes == 30
+    day = numbers(town, 21).days[0]
+    assert (day.done, day.early, day.reached, day.of, day.not_yet, day.rate) == (1, 1, 0, 0, 1, None)
+    assert day.median_minutes == 30
+    day = numbers(town, 44).days[0]
+    assert (day.done, day.early, day.reached, day.of, day.not_yet, day.rate) == (1, 0, 1, 1, 0, 1.0)
 
 
 def test_somebody_who_was_asked_an_hour_ago_is_not_lost(town: Town) -> None:

@@ -90,11 +90,28 @@ def test_the_median_over_blocks_is_the_lower_one_of_all(waits: list[dict[int, in
         blocks.append(made)
     everything = sorted(wait for minutes in waits for wait in minutes.values())
     wanted = everything[(len(everything) - 1) // 2] if everything else None
-    assert Crowd(blocks, EVERYBODY, NOW).median("done:1") == wanted
+    assert Crowd(blocks, 5, EVERYBODY, NOW).median("done:1") == wanted
 
 
-def test_a_mail_of_this_morning_is_no_chance_yet_and_who_gets_no_more_has_had_it() -> None:
-    sent, young, over = 0b0111, 0b0001, 0b1010
-    made = Block({"bits": {"sent:1": sent, "over": over}, "recent:1": {str(hour_of(NOW - timedelta(hours=3))): young}})
-    assert made.had_chance("1", NOW) == 0b1110
-    assert made.had_chance("1", NOW + timedelta(hours=22)) == 0b1111
+def test_a_mail_of_this_morning_is_no_chance_yet() -> None:
+    young = {str(hour_of(NOW - timedelta(hours=3))): 0b001}
+    made = Block({"bits": {"sent:1": 0b011, "done:1": 0b011, "stopped": 0b001}, "recent:1": young})
+    assert made.had_chance("1", 5, NOW) == 0b010
+    assert made.had_chance("1", 5, NOW + timedelta(hours=21)) == 0b011
+
+
+def test_a_begun_hour_counts_whole() -> None:
+    made = Block({"bits": {"sent:1": 1}, "recent:1": {str(hour_of(NOW + timedelta(minutes=30))): 1}})
+    assert made.had_chance("1", 5, NOW + timedelta(hours=24, minutes=40)) == 0
+    assert made.had_chance("1", 5, NOW + timedelta(hours=25)) == 1
+
+
+def test_who_stopped_before_a_mail_waits_as_long_as_those_who_go_on() -> None:
+    signed_up = NOW.date()
+    made = Block({"bits": {"confirmed": 0b11, "stopped": 0b01}, "days": {signed_up.isoformat(): 0b11}})
+    for mail, days in (("1", 3), ("5", 7), ("finish", 8)):
+        midnight = datetime(2027, 3, 1, tzinfo=UTC) + timedelta(days=days)
+        assert made.had_chance(mail, 5, midnight - timedelta(seconds=1)) == 0
+        assert made.had_chance(mail, 5, midnight) == 0b01
+    assert made.had_chance("confirm", 5, NOW) == 0
+    assert made.had_chance("confirm", 5, NOW + timedelta(days=2)) == 0b11
