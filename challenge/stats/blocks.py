@@ -61,19 +61,20 @@ class Block:
 
     def had_chance(self, mail: str, length: int, now: datetime) -> int:
         """Those whose chance at this mail's step has been, in a challenge of `length` days, whether they took it or not:
-        their mail is a day old, or they stopped before it came and it would be a day old by now.
+        their mail is a day old, or it would be by now and they stopped before it came or never said yes.
 
         What people did must not decide when they are counted. So whoever did the step waits like everybody. Whoever
-        stopped with the mail waits for the mail's day; without it, until those who signed up on the same day and go on,
-        at a mail a day, have had it for a day: counted at once they would be the only ones there, and all of them lost.
-        That the journey ended says nothing: it ends sooner for those who did all days and joined. A yes that no mail
-        asked for (a list that was imported) waits for the second day too.
+        stopped with the mail waits for the mail's day; whoever will not get it, until those who signed up on the same
+        day and go on, at a mail a day, have had it for a day: counted at once they would be the only ones there, and all
+        of them lost. That the journey ended says nothing: it ends sooner for those who did all days and joined. A yes
+        that no mail asked for (a list that was imported) waits for the second day too.
         """
         young = (now - CHANCE).astimezone(UTC).timestamp() // 3600
         too_young = _any(people for hour, people in self.family(f"recent:{mail}").items() if int(hour) > young)
         sent = self.get(f"sent:{mail}")
         had = sent ^ (sent & too_young)
-        without = self.get("stopped") | (self.get("confirmed") if mail == "confirm" else 0)
+        people, confirmed = self.get("people"), self.get("confirmed")
+        without = self.get("stopped") | (confirmed if mail == "confirm" else people ^ (people & confirmed))
         if without := without ^ (without & sent):
             mornings = 0 if mail == "confirm" else length + 1 if mail == "finish" else int(mail)
             last = (now.astimezone(UTC) - timedelta(days=mornings + 2)).date().isoformat()

@@ -20,8 +20,10 @@ from challenge.stats.keep import load
 
 @dataclass(frozen=True)
 class Group:
-    """The people with one word of a dimension. `confirm`, `finish` and `join` are of all sign-ups, as of now; `revenue`: currency -> sum, in the smallest
-    unit (cents), and `revenue_per_signup` the same divided by the sign-ups."""
+    """The people with one word of a dimension. `confirm`, `finish` and `join` are of the sign-ups who had the chance (as
+    in `funnel.Step`: of those who never said yes, when it would have been), `join_early` joined and are not among them
+    yet. `revenue`: currency -> sum, in the smallest unit (cents), and `revenue_per_signup` the same divided by all
+    sign-ups, as of now."""
 
     word: str
     signed_up: int
@@ -32,6 +34,7 @@ class Group:
     confirm: Rate
     finish: Rate
     join: Rate
+    join_early: int
     revenue: dict[str, int]
     revenue_per_signup: dict[str, float]
 
@@ -80,13 +83,24 @@ class _Tally:
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     money: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
-    def add(self, block: Block, people: int) -> None:
-        self.counts["people"] += people.bit_count()
-        for name in ("confirmed", "done:1", "finished", "joined"):
-            self.counts[name] += (people & block.get(name)).bit_count()
+    def add(self, block: Block, sets: dict[str, int], people: int) -> None:
+        for name, there in sets.items():
+            self.counts[name] += (people & there).bit_count()
         for family, slices in block.sets.items():
             if family.startswith("paid:") and (amount := total(slices, people)):
                 self.money[family.removeprefix("paid:")] += amount
+
+    def rate(self, step: str) -> Rate:
+        return rate_of(self.counts[f"reached:{step}"], self.counts[f"of:{step}"])
+
+
+def _sets(block: Block, length: int, now: datetime) -> dict[str, int]:
+    """What is counted of each group: who is there, who had the chance, and who of these got there."""
+    sets = {name: block.get(name) for name in ("people", "confirmed", "done:1", "finished", "joined")}
+    for step, mail in (("confirmed", "confirm"), ("finished", str(length)), ("joined", "finish")):
+        sets[f"of:{step}"] = block.get("people") & block.had_chance(mail, length, now)
+        sets[f"reached:{step}"] = sets[f"of:{step}"] & sets[step]
+    return sets
 
 
 def groups(
@@ -97,9 +111,10 @@ def groups(
         raise BadInput("by", f"by must be one of: {', '.join(DIMENSIONS)}.")
     tallies: dict[str, _Tally] = defaultdict(_Tally)
     for block, people in Crowd(load(session, challenge, length, now), length, filter, now):
+        sets = _sets(block, length, now)
         for word, there in block.family(f"words:{dimension}").items():
             if mine := there & people:
-                tallies[word].add(block, mine)
+                tallies[word].add(block, sets, mine)
     found = [_group(word, tally) for word, tally in tallies.items()]
     return tuple(sorted(found, key=lambda group: (-group.signed_up, group.word)))
 
@@ -185,9 +200,10 @@ def _group(word: str, tally: _Tally) -> Group:
         started=count["done:1"],
         finished=count["finished"],
         joined=count["joined"],
-        confirm=rate_of(count["confirmed"], people),
-        finish=rate_of(count["finished"], people),
-        join=rate_of(count["joined"], people),
+        confirm=tally.rate("confirmed"),
+        finish=tally.rate("finished"),
+        join=tally.rate("joined"),
+        join_early=count["joined"] - count["reached:joined"],
         revenue=dict(tally.money),
         revenue_per_signup={currency: amount / people for currency, amount in tally.money.items()},
     )

@@ -27,6 +27,7 @@ class Town:
         confirmed: float | None = 1,
         sent: dict[int, float] | None = None,
         confirm_sent: float | None = None,
+        finish_sent: float | None = None,
         state: EnrollmentState = EnrollmentState.active,
         zone: str = "America/New_York",
         **dimensions: Any,
@@ -52,6 +53,8 @@ class Town:
             number = row.id or 0
             if confirm_sent is not None:
                 self._mail(session, number, "confirm", "confirm", confirm_sent)
+            if finish_sent is not None:
+                self._mail(session, number, "finish", "finish", finish_sent)
             for day, at in (sent or {}).items():
                 self._mail(session, number, "day", f"day-{day}", at)
         return number

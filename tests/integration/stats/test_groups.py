@@ -13,13 +13,13 @@ from tests.integration.stats.conftest import MONDAY, Town
 
 def test_it_shows_what_each_source_brings(town: Town) -> None:
     for number in range(4):
-        person = town.person(source="podcast" if number < 3 else "", sent={1: 20})
+        person = town.person(source="podcast" if number < 3 else "", sent={1: 20}, finish_sent=190)
         if number < 2:
             town.did(person, EventKind.joined, hours=200, detail={"amount": 4900 + number, "currency": "USD"})
     with town.database.read() as session:
         podcast, direct = groups(session, "ms-strength", 3, MONDAY + timedelta(hours=300), "source")
     assert (podcast.word, podcast.signed_up, podcast.joined) == ("podcast", 3, 2)
-    assert podcast.join.rate == 2 / 3
+    assert (podcast.join.rate, podcast.join_early) == (2 / 3, 0)
     assert podcast.revenue == {"USD": 9801}
     assert podcast.revenue_per_signup == {"USD": 3267.0}
     assert (direct.word, direct.revenue, direct.join.count) == ("direct", {}, 0)

@@ -13,7 +13,7 @@ from challenge.models import Enrollment, EnrollmentState, Event, EventKind, Subs
 from challenge.stats.experiments import experiment
 from challenge.stats.filter import Filter
 from challenge.stats.funnel import Funnel, Step, funnel
-from challenge.stats.groups import Cohort, StillIn, cohorts, survival
+from challenge.stats.groups import Cohort, Group, StillIn, cohorts, groups, survival
 from tests.integration.stats.conftest import MONDAY, Town
 
 LENGTH = 3
@@ -57,10 +57,11 @@ class Life:
             return self.joined is not None
         return len(self.done) == LENGTH if step == "finished" else int(step[4:]) in self.done
 
-    def had_chance(self, mail: str, hours: float) -> bool:
+    def had_chance(self, mail: str, hours: float, *, of_all: bool = False) -> bool:
         if mail in self.mails:
             return hours - self.mails[mail] >= 24
         is_out = self.stopped is not None or (mail == "confirm" and self.confirmed is not None)
+        is_out |= of_all and mail != "confirm" and self.confirmed is None
         return is_out and (hours + 12) // 24 >= (self.signed_up + 12) // 24 + MORNINGS[mail] + 2
 
     @property
@@ -168,11 +169,12 @@ def test_a_young_rate_is_that_of_the_old(town: Town, step: str) -> None:
 
 
 def daily(days: int) -> Iterator[Life]:
-    """Five a day, at noon, mails in the morning. One stops before the first; of the others one is gone after day 1, one
-    after day 2; two do all, and one of these joins, at once, which ends it."""
+    """Seven a day, at noon, mails in the morning. One never says yes, one stops before the first day; of the others one
+    does day 1, one two days, three all days, and one of these joins, at once, which ends it."""
     for day in range(days):
         start = 24.0 * day
         mails = {"confirm": start, **{str(n): start + 24 * n - 4 for n in (1, 2, 3)}, "finish": start + 24 * 4 - 4}
+        yield Life(start, None, {"confirm": start})
         yield Life(start, start, {"confirm": start}, stopped=start + 1)
         for did in (1, 2, 3, 3):
             done = {n: mails[str(n)] + (0.5 if n % 2 else 20) for n in range(1, did + 1)}
@@ -202,6 +204,13 @@ def test_those_who_stop_are_counted_with_those_who_came_with_them(town: Town) ->
         for week in weeks:
             rates = [rate.rate for rate in week.days if rate.of]
             assert rates == pytest.approx([5 / 6, 4 / 6, 3 / 6][: len(rates)])
+        with town.database.read() as session:
+            asked = ("ms-strength", LENGTH, MONDAY + timedelta(hours=hours), "source")
+            (group,) = groups(session, *asked, Filter(source=source))
+        assert group.joined == group.join_early + group.join.count
+        for rate, true in ((group.confirm, 6 / 7), (group.finish, 3 / 7), (group.join, 1 / 7)):
+            assert rate.rate == (pytest.approx(true) if rate.of else None), day
+        assert (group.confirm.of, group.join.of) == (7 * min(day, 10), 7 * min(max(day - 4, 0), 10))
     assert told > 40
 
 
@@ -229,12 +238,26 @@ def anybody(dice: random.Random) -> Life:
     return life
 
 
+def all_of(town: Town, hours: int) -> tuple[Group, ...]:
+    with town.database.read() as session:
+        return groups(session, "ms-strength", LENGTH, MONDAY + timedelta(hours=hours), "source")
+
+
 @pytest.mark.parametrize("hours", [30, 100, 200, 450])
 def test_every_number_is_that_of_plain_lists(town: Town, hours: int) -> None:
     dice = random.Random(hours)
     people = come(town, [anybody(dice) for _ in range(150)], hours, "all")
     found, weeks, still = numbers(town, hours, "all")
     confirmed = [life for life in people if life.confirmed is not None]
+    (group,) = all_of(town, hours)
+    for rate, step, mail in (
+        (group.confirm, "confirmed", "confirm"),
+        (group.finish, "finished", "3"),
+        (group.join, "joined", "finish"),
+    ):
+        could = [life for life in people if life.had_chance(mail, hours, of_all=True)]
+        assert (rate.count, rate.of) == (sum(life.reached(step) for life in could), len(could)), step
+    assert group.join_early == group.joined - group.join.count
     before = people
     for name, mail in MAILS.items():
         base = people if name == "confirmed" else confirmed
