@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from challenge.dispatch import resume_sending, stop_sending
 from challenge.embedded.valkey import EmbeddedValkey
 from challenge.rendering.dkim import make_keys
 from challenge.settings import Settings
+from challenge.stats.keep import refresh
 
 KINDS = ("sqlite", "postgres")
 DKIM = {"": (), "rsa": (0,), "ed25519": (1,), "both": (0, 1)}
@@ -95,6 +97,8 @@ class Service:
         self.database = Database(database_url)
         self.database.migrate()
         fill(self.database, people, challenge.edition, due=due)
+        # What an installation of this size has long kept: else its first minutes would be spent on that.
+        refresh(self.database, challenge.slug, challenge.length, datetime.now(UTC), seconds=600)
         with self.database.write() as session:
             set_up(session, Settings())
             stop_sending(session, "the run has not begun")

@@ -28,8 +28,9 @@ _SQLITE_SENT = (
 )
 _SQLITE_DOTS = f"""UPDATE delivery SET state = 'handed_over', attempts = attempts + 1, handed_over_at = :now,
         context = told.value -> 1, composed_at = told.value ->> 2, edition = :edition
-    FROM {_DOTS} WHERE delivery.id = told.value ->> 0 AND delivery.state = 'claimed' AND delivery.claimed_by = :worker
-    RETURNING delivery.id"""
+    FROM {_DOTS} WHERE delivery.id = told.value ->> 0 AND delivery.state = 'claimed' AND delivery.claimed_by = :worker"""
+_SQLITE_HELD = f"""SELECT delivery.id FROM {_DOTS} JOIN delivery ON delivery.id = told.value ->> 0
+    WHERE delivery.state = 'handed_over' AND delivery.claimed_by = :worker"""
 
 # Each part asks for a count of the one before, which makes the server finish that first: the people are locked before
 # their mails, as everybody locks them.
@@ -87,13 +88,15 @@ class _SqliteBook:
         }
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._commit, values, bool(sent), bool(dots)
+                self._thread, self._commit, values, bool(sent), [id for id, _, _ in dots]
             )
         except sqlite3.Error as error:
             self._hang_up()
             raise NotWritten(str(error)) from error
 
-    def _commit(self, values: dict[str, Any], has_sent: bool, has_dots: bool) -> set[int]:
+    def _commit(self, values: dict[str, Any], has_sent: bool, dots: list[int]) -> set[int]:
+        """Few steps, for after each the thread waits for its turn with the interpreter: rows that come back one by one
+        would cost a turn each, so they are asked for only when some were no longer ours."""
         if self._connection is None:
             self._connection = self._database.engine.raw_connection()
         driver: sqlite3.Connection = self._connection.driver_connection
@@ -102,7 +105,9 @@ class _SqliteBook:
             try:
                 for statement in _SQLITE_SENT if has_sent else ():
                     driver.execute(statement, values)
-                held = {id for (id,) in driver.execute(_SQLITE_DOTS, values)} if has_dots else set[int]()
+                held = set(dots)
+                if dots and driver.execute(_SQLITE_DOTS, values).rowcount != len(held):
+                    held = {id for (id,) in driver.execute(_SQLITE_HELD, values)}
                 driver.execute("COMMIT")
             except BaseException:
                 driver.rollback()
