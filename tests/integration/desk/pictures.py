@@ -129,6 +129,10 @@ def main(folder: Path, wanted: list[str]) -> None:
                             folder / f"{name}-{width}-{scheme}.png", optimize=True
                         )
                 page.context.close()
+        if not wanted:  # the README's
+            page = enter(browser, address, width=900)
+            page.set_viewport_size({"width": 900, "height": 1125})
+            small(page.screenshot()).save(folder.parent / "dashboard.png", optimize=True)
         browser.close()
 
 
