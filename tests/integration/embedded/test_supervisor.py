@@ -21,8 +21,9 @@ from challenge.supervisor import LOG_BYTES, Supervisor, free_port, http_ready, p
 pytestmark = pytest.mark.integration
 
 PROGRAM = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # else a gate that runs under nohup hands down that it is ignored
 from challenge.errors import UsageError
 from challenge.supervisor import Supervisor, guarded
 home = Path(sys.argv[1])
