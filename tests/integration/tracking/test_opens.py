@@ -66,7 +66,10 @@ def test_one_that_cannot_be_written_takes_no_other_with_it(
     monkeypatch.setattr(opens, "_row", broken)
     write(database, [an_open(mail) for mail in mails])
     assert count(database) == 2
-    assert [record.getMessage() for record in caplog.records] == ["An open cannot be written."]
+    ours = [
+        record.getMessage() for record in caplog.records if record.name == opens.log.name
+    ]  # the driver may warn too
+    assert ours == ["An open cannot be written."]
 
 
 def test_it_keeps_nothing_of_the_erased_and_of_those_who_switched_it_off(database: Database, mails: list[int]) -> None:
