@@ -132,7 +132,7 @@ def _tick_until(stop: threading.Event, crew: Crew, settings: Settings, challenge
             if started - desk_at >= (BUSY_DESK_SECONDS if is_busy else IDLE_DESK_SECONDS):
                 desk_at = started
                 refresh(database, challenge.slug, challenge.length, clock.now())
-                accountant.look(database, is_busy=is_busy)
+                accountant.look(database, clock.now(), is_busy=is_busy)
             redis_is_well = True
         except RedisError as error:
             if redis_is_well:

@@ -169,6 +169,9 @@ def test_it_runs_one_audit_at_a_time_and_not_too_often(desk: Any) -> None:
     assert accounts.run(desk.database, desk.challenge, desk.settings)
     assert not desk.ask(lambda rows: accounts.is_wanted(rows, real_now()))
     assert desk.ask(lambda rows: accounts.is_wanted(rows, real_now() + timedelta(minutes=6)))
+    soon, ran_for = real_now() + timedelta(minutes=2), desk.ask(accounts.last).as_of
+    assert not desk.ask(lambda rows: accounts.is_wanted(rows, soon, as_of=ran_for + timedelta(minutes=2)))
+    assert desk.ask(lambda rows: accounts.is_wanted(rows, soon, as_of=ran_for + timedelta(days=2))), "a warped clock"
     with desk.database.write() as session:
         accounts.ask(session)
     assert desk.ask(lambda rows: accounts.is_wanted(rows, real_now()))
@@ -176,16 +179,16 @@ def test_it_runs_one_audit_at_a_time_and_not_too_often(desk: Any) -> None:
 
 def test_it_audits_in_a_process_of_its_own(small_desk: Any) -> None:
     accountant = accounts.Accountant(small_desk.settings)
-    accountant.look(small_desk.database, is_busy=True)
+    accountant.look(small_desk.database, FRIDAY, is_busy=True)
     assert accountant._process is None, "mails that are due go first"
-    accountant.look(small_desk.database)
+    accountant.look(small_desk.database, FRIDAY)
     assert accountant._process is not None
     assert accountant._process.wait(60) == 0
     assert small_desk.ask(accounts.last).balanced
     first = accountant._process
     with small_desk.database.write() as session:
         accounts.ask(session)
-    accountant.look(small_desk.database, is_busy=True)
+    accountant.look(small_desk.database, FRIDAY, is_busy=True)
     assert accountant._process is not first, "but who asks is answered"
     accountant.stop()
 
