@@ -13,9 +13,11 @@ from redis import Redis
 from sqlalchemy import text
 
 from challenge.delivery import book, ledger
+from challenge.delivery.ledger import DeliveryLedger, Kept
 from challenge.delivery.relay import SmtpUrl, Timeouts
 from challenge.delivery.send import drain
 from challenge.delivery.smtp import Sender
+from challenge.dispatch import claim_due
 from challenge.embedded.valkey import EmbeddedValkey
 from challenge.jobs import hint, queue_at
 
@@ -91,6 +93,50 @@ def test_it_writes_no_dot_while_the_database_is_away(engine: Any, relay: Any, mo
     engine.send()
     assert engine.count() == {"sent": PEOPLE}
     assert len(relay.messages) == PEOPLE
+
+
+def test_it_gives_no_dot_to_what_another_worker_holds(engine: Any) -> None:
+    """Ours was taken for dead and brought back; another claimed the row since."""
+    ready(engine)
+    ids = claim_due(engine.database, "other", engine.challenge, engine.settings, engine.now, 2)
+
+    async def ask() -> list[bool]:
+        ours = DeliveryLedger(engine.database, engine.settings, "w", engine.challenge.edition, lambda: engine.now)
+        for id in ids:
+            ours.keep(id, Kept({}, engine.now))
+        held = list(await asyncio.gather(*map(ours.before_dot, ids)))
+        ours.close()
+        return held
+
+    assert asyncio.run(ask()) == [False, False]
+    assert engine.count()["claimed"] == 2
+
+
+def test_a_dot_that_waits_behind_a_failed_commit_is_refused(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready(engine)
+    first, second = claim_due(engine.database, "w", engine.challenge, engine.settings, engine.now, 2)
+
+    async def ask() -> list[bool]:
+        began, go_on = asyncio.Event(), asyncio.Event()
+
+        async def fail(*_given: Any) -> set[int]:
+            began.set()
+            await go_on.wait()
+            raise book.NotWritten("away")
+
+        ours = DeliveryLedger(engine.database, engine.settings, "w", engine.challenge.edition, lambda: engine.now)
+        monkeypatch.setattr(ours._book, "write", fail)
+        for id in (first, second):
+            ours.keep(id, Kept({}, engine.now))
+        early = ours.before_dot(first)
+        await began.wait()
+        late = ours.before_dot(second)
+        go_on.set()
+        held = list(await asyncio.wait_for(asyncio.gather(early, late), 5))
+        ours.close()
+        return held
+
+    assert asyncio.run(ask()) == [False, False]
 
 
 @pytest.mark.parametrize(("grace", "uncertain"), [(5.0, 0), (0.1, 4)])
