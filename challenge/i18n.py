@@ -54,7 +54,7 @@ class Language:
         """For `lang=` and Content-Language (BCP 47)."""
         return self.locale.replace("_", "-")
 
-    @property
+    @cached_property
     def dir(self) -> str:
         """`ltr` or `rtl`."""
         return self._babel.text_direction

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import lru_cache
 
 from challenge.errors import BadToken
 
@@ -48,10 +49,11 @@ class Tokens:
             hashlib.blake2b(secret.encode(), person=b"challenge-link", digest_size=32).digest() for secret in secrets
         ]
         self._keyed = hashlib.blake2b(key=self._keys[0], digest_size=_TAG_BYTES)
+        self._texts = [hashlib.blake2b(key=key, person=b"text", digest_size=10) for key in self._keys]
 
     def sign(self, purpose: Purpose, *numbers: int) -> str:
         """The token for `purpose` about these non-negative integers."""
-        payload = bytes((purpose,)) + b"".join(map(_varint, numbers))
+        payload = _SMALL[purpose] + b"".join(map(_varint, numbers))
         tag = self._keyed.copy()
         tag.update(payload)
         coded = binascii.b2a_base64(payload + tag.digest(), newline=False)
@@ -69,12 +71,12 @@ class Tokens:
 
     def tag(self, text: str) -> str:
         """A short tag over any text (VERP addresses, nonces): lower-case base32, 16 characters."""
-        return _text_tag(self._keys[0], text)
+        return _text_tag(self._texts[0], text)
 
     def is_tag(self, text: str, tag: str) -> bool:
         return any(
-            hmac.compare_digest(_text_tag(key, text).encode(), tag.lower().encode("utf-8", "replace"))
-            for key in self._keys
+            hmac.compare_digest(_text_tag(keyed, text).encode(), tag.lower().encode("utf-8", "replace"))
+            for keyed in self._texts
         )
 
     def _verified(self, token: str) -> bytes:
@@ -96,12 +98,14 @@ def _tag(key: bytes, payload: bytes) -> bytes:
     return hashlib.blake2b(payload, key=key, digest_size=_TAG_BYTES).digest()
 
 
-def _text_tag(key: bytes, text: str) -> str:
-    digest = hashlib.blake2b(text.encode("utf-8", "replace"), key=key, person=b"text", digest_size=10).digest()
-    number = int.from_bytes(digest, "big")
+def _text_tag(keyed: hashlib.blake2b, text: str) -> str:
+    digest = keyed.copy()
+    digest.update(text.encode("utf-8", "replace"))
+    number = int.from_bytes(digest.digest(), "big")
     return "".join([_BASE32[number >> shift & 0x3FF] for shift in range(70, -1, -10)])
 
 
+@lru_cache(maxsize=1024)  # one mail's links are about the same two numbers
 def _varint(number: int) -> bytes:
     if number < 0x80:
         return _SMALL[number]

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Protocol
 
 from challenge.db import Database
@@ -50,16 +51,17 @@ _POSTGRES = """
     RETURNING delivery.id"""
 
 
+Dot = tuple[int, str, datetime]
+
+
 class NotWritten(Exception):  # noqa: N818
     """The database did not say that it is durable."""
 
 
 class Book(Protocol):
-    """`sent`: (id, receipt); `dots`: (id, context, composed_at)."""
+    """`sent`: (id, receipt); `dots`: (id, context as JSON, composed_at)."""
 
-    async def write(
-        self, sent: list[tuple[int, str]], dots: list[tuple[int, Mapping[str, Any], datetime]], now: datetime
-    ) -> set[int]:
+    async def write(self, sent: list[tuple[int, str]], dots: list[Dot], now: datetime) -> set[int]:
         """One durable commit; returns the ids of `dots` that were still ours. Raises NotWritten."""
         ...
 
@@ -77,9 +79,7 @@ class _SqliteBook:
         self._connection: Any = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="book")
 
-    async def write(
-        self, sent: list[tuple[int, str]], dots: list[tuple[int, Mapping[str, Any], datetime]], now: datetime
-    ) -> set[int]:
+    async def write(self, sent: list[tuple[int, str]], dots: list[Dot], now: datetime) -> set[int]:
         values = {
             "sent": json.dumps(sent),
             "dots": _told(dots, _plain),
@@ -130,9 +130,7 @@ class _PostgresBook:
         self._fixed = {"worker": worker, "edition": edition}
         self._connection: Any = None
 
-    async def write(
-        self, sent: list[tuple[int, str]], dots: list[tuple[int, Mapping[str, Any], datetime]], now: datetime
-    ) -> set[int]:
+    async def write(self, sent: list[tuple[int, str]], dots: list[Dot], now: datetime) -> set[int]:
         import psycopg
         from psycopg.types.json import Json
 
@@ -157,10 +155,12 @@ class _PostgresBook:
             connection.pgconn.finish()
 
 
-def _told(dots: Iterable[tuple[int, Mapping[str, Any], datetime]], stamp: Any) -> str:
-    return json.dumps([(id, context, stamp(composed_at)) for id, context, composed_at in dots])
+def _told(dots: list[Dot], stamp: Callable[[datetime], str]) -> str:
+    rows = [f'[{id},{context},"{stamp(at)}"]' for id, context, at in dots]
+    return f"[{','.join(rows)}]"
 
 
+@lru_cache(maxsize=16)
 def _plain(at: datetime) -> str:
     """As `UtcDateTime` stores it on SQLite."""
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, select
@@ -30,17 +30,19 @@ from challenge.guards import tally
 from challenge.models import Delivery, DeliveryState
 from challenge.settings import Settings
 
-GATHER_SECONDS = 0.002  # while another line waits for its relay; when none does, nobody could join: commit at once
+GATHER_SECONDS = 0.002
+FAR_SECONDS = (
+    0.02  # a relay that takes longer to answer is waited for more than the disk: each dot goes as soon as it can
+)
 _SETTLE_PAUSES = (0.0, 0.2, 1.0, 2.0, 4.0, 8.0, 15.0)
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Kept:
-    """The words of a mail on its way; its row keeps them, so that a second copy would be the same bytes. `domain` is the
+class Kept(NamedTuple):
+    """The words of a mail on its way, as JSON; its row keeps them, so that a second copy would be the same bytes. `domain` is the
     recipient's, for the counts of the guards."""
 
-    context: dict[str, Any]
+    context: str
     composed_at: datetime
     domain: str = ""
 
@@ -62,7 +64,8 @@ class DeliveryLedger:
         self._waiting = _Waiting()
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
         self._writing: asyncio.Task[None] | None = None
-        self._on_the_wire: set[int] = set()
+        self._on_the_wire: dict[int, float] = {}  # since when
+        self._answers_in = 0.0  # seconds from a dot to its reply, lately
         self._kept: dict[int, Kept] = {}
         self._tally: dict[tuple[str, str], int] = {}
         self.is_broken = False
@@ -85,7 +88,8 @@ class DeliveryLedger:
 
     def outcome(self, outcome: Outcome) -> None:
         """Noted; durable with the next commit, at the latest in `settle`."""
-        self._on_the_wire.discard(outcome.id)
+        if since := self._on_the_wire.pop(outcome.id, 0.0):
+            self._answers_in += (asyncio.get_running_loop().time() - since - self._answers_in) / 16
         self._waiting.outcomes.append(outcome)
         if not self.is_broken:
             self._wake()
@@ -111,29 +115,33 @@ class DeliveryLedger:
         self._book.close()
 
     def _wake(self) -> None:
-        if self._timer is not None or self._writing is not None:
+        """The next commit begins when half of the lines wait for it: then the relay has the other half to work on
+        meanwhile, and a commit still serves many."""
+        if self._writing is not None:
             return
         loop = asyncio.get_running_loop()
-        if self._on_the_wire:
-            self._timer = loop.call_later(GATHER_SECONDS, self._begin)
-        else:
+        if len(self._waiting.dots) >= len(self._on_the_wire) or self._answers_in > FAR_SECONDS:
+            if self._timer is not None:
+                self._timer.cancel()
             self._timer = loop.call_soon(self._begin)
+        elif self._timer is None:
+            self._timer = loop.call_later(GATHER_SECONDS, self._begin)
 
     def _begin(self) -> None:
         self._timer = None
         self._writing = asyncio.get_running_loop().create_task(self._write())
 
     async def _write(self) -> None:
-        """Until nothing waits any more."""
         try:
-            while (self._waiting.dots or self._waiting.outcomes) and not self.is_broken:
-                await self._commit_waiting()
+            await self._commit_waiting()
         except (NotWritten, SQLAlchemyError):
             log.exception("The ledger cannot write; no dot goes out.", extra={"action": "ledger_failed"})
             self.is_broken = True
             self._refuse_dots()
         finally:
             self._writing = None
+        if (self._waiting.dots or self._waiting.outcomes) and not self.is_broken:
+            self._wake()
 
     def _refuse_dots(self) -> None:
         dots, self._waiting.dots = self._waiting.dots, {}
@@ -151,7 +159,7 @@ class DeliveryLedger:
             self._waiting.outcomes[:0] = waiting.outcomes
             raise
         finally:
-            self._on_the_wire |= held
+            self._on_the_wire |= dict.fromkeys(held, asyncio.get_running_loop().time())
             for id, future in waiting.dots.items():
                 if not future.done():
                     future.set_result(id in held)

@@ -21,6 +21,7 @@ _LONGEST_REPLY = 64 * 1024
 _PORTS = {"smtps": 465, "smtp": 587, "smtp+plain": 25}
 
 
+@lru_cache(maxsize=64)
 def said(reply: Reply) -> str:
     """A reply as a log or a receipt shows it, at most 300 characters."""
     return " ".join(word for word in (str(reply.code), reply.enhanced, reply.text) if word)[:300]
@@ -81,7 +82,7 @@ class Line(asyncio.Protocol):
         self.extensions: dict[str, str] = {}
         self.messages = 0
         self.opened_at = 0.0
-        self._buffer = bytearray()
+        self._buffer = b""
         self._part: list[bytes] = []
         self._replies: deque[tuple[int, str]] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -117,10 +118,9 @@ class Line(asyncio.Protocol):
         if len(self._buffer) > _LONGEST_REPLY or len(self._replies) > 100:
             self._lose("the relay talks too much")
             return
-        while (end := self._buffer.find(b"\n")) >= 0:
-            row = bytes(self._buffer[:end]).rstrip(b"\r")
-            del self._buffer[: end + 1]
-            self._row(row)
+        *rows, self._buffer = self._buffer.split(b"\n")
+        for row in rows:
+            self._row(row.rstrip(b"\r"))
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 _FIRST_RETRY = 1800  # RFC 5321 4.5.4.1: at least 30 minutes
 _GREYLIST_RETRY = 600  # RFC 6647 2.5: most greylists open within minutes
@@ -49,8 +50,7 @@ class Verdict(StrEnum):
     configuration = "configuration"  # credentials, TLS, relaying: stop the queue, count no attempt
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """One complete reply. `enhanced` is `5.1.1` or empty; `text` is without codes, lines joined by a space."""
 
     code: int

@@ -7,12 +7,14 @@ relay is.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlmodel import Session, col, select, update
@@ -54,6 +56,8 @@ _ALLOWED = {
     "confirm": (EnrollmentState.pending,),
     "": (EnrollmentState.active, EnrollmentState.ended),
 }
+_NO_PROGRESS: tuple[tuple[int, ...], int] = ((), 0)
+_may_come = lru_cache(maxsize=1024)(may_come)  # a morning's rows ask the same
 log = logging.getLogger(__name__)
 
 
@@ -205,7 +209,7 @@ class _Found(NamedTuple):
         return not self.is_daily and (self.resends > 0 or is_copy(self.key))
 
     def may_come(self, now: datetime) -> bool:
-        return may_come(self.mail, self.timezone, self.planned_at, now, any_date=self.is_asked_for)
+        return _may_come(self.mail, self.timezone, self.planned_at, now, any_date=self.is_asked_for)
 
     @property
     def domain(self) -> str:
@@ -256,13 +260,14 @@ def prepare(
         blocked = _blocked(session, [row.email_key for row in rows])
         progress = _progress(session, [row.enrollment_id for row in rows])
     waits = _waits(database, rows, settings)
+    edition, versions, composed_at = challenge.edition, bool(challenge.variants.of_mails), now.replace(microsecond=0)
     letters, aside = [], []
     for row in rows:
         is_wanted = row.email_key not in blocked and row.state in _ALLOWED.get(row.mail, _ALLOWED[""])
         if not is_wanted or row.domain in waits or not row.may_come(now):
             aside.append(row)
         else:
-            letters.append(_letter(row, challenge, *progress.get(row.enrollment_id, ((), 0)), now))
+            letters.append(_letter(row, edition, versions, *progress.get(row.enrollment_id, _NO_PROGRESS), composed_at))
     if aside:
         _set_aside(database, aside, blocked, waits, now)
     return letters
@@ -306,10 +311,12 @@ def _put_off(row: _Found, wait: timedelta, now: datetime) -> datetime:
     return max(next_waking(row.timezone, now), row.planned_at + DEFERRED_LASTS if row.strikes else now)
 
 
-def _letter(row: _Found, challenge: Challenge, done: tuple[int, ...], rested: int, now: datetime) -> Letter:
+def _letter(
+    row: _Found, edition: str, versions: bool, done: tuple[int, ...], rested: int, composed_at: datetime
+) -> Letter:
     """A row that was given away before keeps its words and its date: a second copy is the same bytes."""
     to = Address(row.enrollment_id, row.id, row.key)
-    if row.kept is not None and row.kept_at is not None and row.resends and row.kept_edition == challenge.edition:
+    if row.kept is not None and row.kept_at is not None and row.resends and row.kept_edition == edition:
         return _kept_letter(to, row.mail, row.email, row.kept, row.kept_at)
     content = Content(
         mail=row.mail,
@@ -323,16 +330,19 @@ def _letter(row: _Found, challenge: Challenge, done: tuple[int, ...], rested: in
         has_name=bool(row.first_name),
         tracking=row.tracking,
         locale=row.locale,
-        variant=row.variant if challenge.variants.of_mails else "",
+        variant=row.variant if versions else "",
     )
-    return Letter(to, row.email, row.first_name, content, now.replace(microsecond=0))
+    return Letter(to, row.email, row.first_name, content, composed_at)
 
 
-def kept_words(letter: Letter) -> dict[str, Any]:
-    """What a row keeps of its letter, so that the same bytes can be made again."""
-    content = letter.content
-    return {
-        "first_name": letter.first_name,
+def kept_words(letter: Letter) -> str:
+    """What a row keeps of its letter, as JSON, so that the same bytes can be made again."""
+    return f'{{"first_name": {json.dumps(letter.first_name)}, {_content_words(letter.content)}'
+
+
+@lru_cache(maxsize=256)
+def _content_words(content: Content) -> str:
+    words = {
         "day": content.day,
         "position": content.position,
         "goal": content.goal,
@@ -344,6 +354,7 @@ def kept_words(letter: Letter) -> dict[str, Any]:
         "locale": content.locale,
         "variant": content.variant,
     }
+    return json.dumps(words)[1:]
 
 
 def letter_of(row: Delivery, subscriber: Subscriber) -> Letter:

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from challenge.delivery.relay import CannotOpen, Line, LineLost, SmtpUrl, Timeouts, open_line
 from challenge.delivery.replies import Reply, Stage
@@ -31,8 +31,7 @@ class Kind(StrEnum):
     uncertain = "uncertain"
 
 
-@dataclass(frozen=True)
-class Envelope:
+class Envelope(NamedTuple):
     """One message for one recipient, complete. `is_wire_ready`: whoever made it vouches that it has CRLF only, no line
     that starts with a dot, and a line end at its end; else all 30 KB are looked through (130 us)."""
 
@@ -43,8 +42,7 @@ class Envelope:
     is_wire_ready: bool = False
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one envelope. `refused` comes with the relay's reply, `unsent` and `uncertain` without."""
 
     id: int

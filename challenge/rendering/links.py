@@ -6,8 +6,8 @@ clicked, so it can never redirect to somebody else's site.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from challenge.journey import day_of
 from challenge.programme.definition import Challenge
@@ -29,8 +29,7 @@ class Link(IntEnum):
     previous = 10
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(NamedTuple):
     """Whose mail it is, as numbers."""
 
     enrollment_id: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from challenge.i18n import Language
 from challenge.programme.definition import Challenge
@@ -65,7 +65,7 @@ def contents(challenge: Challenge, locale: str) -> Iterator[Content]:
     for name in variants.of_mails if locale == challenge.locale else ():
         for content in states:
             if variants.folder(name, content.mail, content.day) or content.mail in variants.subjects.get(name, {}):
-                yield replace(content, variant=name)
+                yield content._replace(variant=name)
 
 
 def _states(challenge: Challenge, locale: str) -> Iterator[Content]:

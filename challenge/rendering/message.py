@@ -13,7 +13,7 @@ from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime, parseaddr
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from challenge.errors import ChallengeError
 from challenge.i18n import Language
@@ -43,8 +43,7 @@ class UnsafeMessage(ChallengeError):  # noqa: N818
     """The finished bytes are not what was planned; the mail is not sent."""
 
 
-@dataclass(frozen=True)
-class Letter:
+class Letter(NamedTuple):
     """Who gets which content. `composed_at` is the Date header, kept in the row so that a retry is the same bytes."""
 
     to: Address
@@ -54,8 +53,7 @@ class Letter:
     composed_at: datetime
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """A finished mail: envelope and bytes, as they go over the wire: CRLF only, no line that starts with a dot."""
 
     sender: str
@@ -103,13 +101,14 @@ class Composer:
         """The message for one person. Raises UnsafeMessage when the bytes are not what was planned."""
         form, to = self._form(letter.content), letter.to
         sender, recipient = self.envelope_sender(to), _wire_address(letter.email)
-        values = encoded(form.holes, letter.content, form.language, letter.first_name, self.links, to)
+        stop = self.links.unsubscribe_url(to)
+        values = encoded(form.holes, letter.content, form.language, letter.first_name, self.links, to, stop)
         body = form.body.fill(values)
         of_head = {
             "to": recipient.encode(),
             "date": _date(letter.composed_at),
             "id": self.message_id(to).encode("ascii"),
-            "stop": self.links.unsubscribe_url(to).encode("ascii"),
+            "stop": stop.encode("ascii"),
             "sender": sender.encode("ascii"),
             "key": to.key.encode("ascii"),
         }

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import css_inline
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined, TemplateError
@@ -34,8 +35,7 @@ _MUST_LEAD_TO = {"confirm": "confirm", "day": "day", "nudge": "day"}
 _OTHER = ("confirm", "unsubscribe", "open", "bymail")
 
 
-@dataclass(frozen=True)
-class Content:
+class Content(NamedTuple):
     """All that a mail's words depend on, but for the name and the links. Equal contents are rendered once."""
 
     mail: str
@@ -189,21 +189,21 @@ def whole(text: str) -> str:
 
 
 def encoded(
-    holes: Iterable[str], content: Content, language: Language, name: str, links: Links, to: Address
+    holes: Iterable[str], content: Content, language: Language, name: str, links: Links, to: Address, stop: str
 ) -> dict[str, bytes]:
-    """What fills these holes for one person, as quoted-printable."""
-    return {hole: _encoded(hole, name, links, to, language, tracking=content.tracking) for hole in holes}
-
-
-def _encoded(hole: str, name: str, links: Links, to: Address, language: Language, *, tracking: bool) -> bytes:
-    if hole == _NAME_TEXT:
-        return _name_bytes(language.isolated(name))
-    if hole == _NAME_HTML:
-        return _name_bytes(html.escape(name))
-    return _wrapped(_value(hole, name, links, to, tracking=tracking))
+    """What fills these holes for one person, as quoted-printable. `stop`: where the mails can be ended."""
+    values = {"unsubscribe": _wrapped(stop), **_name_values(name, language)}
+    for hole in holes:
+        if hole not in values:
+            values[hole] = _wrapped(_value(hole, name, links, to, tracking=content.tracking))
+    return values
 
 
 @lru_cache(maxsize=4096)
+def _name_values(name: str, language: Language) -> dict[str, bytes]:
+    return {_NAME_TEXT: _name_bytes(language.isolated(name)), _NAME_HTML: _name_bytes(html.escape(name))}
+
+
 def _name_bytes(name: str) -> bytes:
     if len(name) < 70 and _PLAIN_NAME.fullmatch(name):
         return name.encode("ascii") + b"=\r\n"

@@ -103,7 +103,7 @@ def test_it_gives_no_dot_to_what_another_worker_holds(engine: Any) -> None:
     async def ask() -> list[bool]:
         ours = DeliveryLedger(engine.database, engine.settings, "w", engine.challenge.edition, lambda: engine.now)
         for id in ids:
-            ours.keep(id, Kept({}, engine.now))
+            ours.keep(id, Kept("{}", engine.now))
         held = list(await asyncio.gather(*map(ours.before_dot, ids)))
         ours.close()
         return held
@@ -127,7 +127,7 @@ def test_a_dot_that_waits_behind_a_failed_commit_is_refused(engine: Any, monkeyp
         ours = DeliveryLedger(engine.database, engine.settings, "w", engine.challenge.edition, lambda: engine.now)
         monkeypatch.setattr(ours._book, "write", fail)
         for id in (first, second):
-            ours.keep(id, Kept({}, engine.now))
+            ours.keep(id, Kept("{}", engine.now))
         early = ours.before_dot(first)
         await began.wait()
         late = ours.before_dot(second)

@@ -62,7 +62,7 @@ ONCE = (
 
 def letter(content: Content, name: str = "", address: str = "ana@example.com") -> Letter:
     key = f"day-{content.day}" if content.mail == "day" else content.mail
-    full = Content(**{**vars(content), "has_name": bool(name)})
+    full = Content(**{**content._asdict(), "has_name": bool(name)})
     return Letter(Address(70_001, 900_001, key), address, name, full, NOON)
 
 

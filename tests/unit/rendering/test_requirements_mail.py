@@ -5,7 +5,6 @@ from __future__ import annotations
 import email
 import email.policy
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 
@@ -56,7 +55,7 @@ PLANNED = [
 
 def composed(content: Content, number: int = 7, to: str = "ana@example.com", composer: Composer = COMPOSER) -> bytes:
     key = f"day-{content.day}" if content.mail == "day" else content.mail
-    letter = Letter(Address(number, number + 1000, key), to, "Zoë", replace(content, has_name=True), NOON)
+    letter = Letter(Address(number, number + 1000, key), to, "Zoë", content._replace(has_name=True), NOON)
     return composer.compose(letter).data
 
 

@@ -1,0 +1,129 @@
+"""When does the ledger commit? Early enough for the relay never to wait for the disk, seldom enough to serve many lines."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from challenge.delivery import ledger as subject
+from challenge.delivery.book import Dot
+from challenge.delivery.ledger import DeliveryLedger, Kept
+from challenge.delivery.replies import Reply, Stage
+from challenge.delivery.smtp import Kind, Outcome
+from challenge.settings import Settings
+
+NOON = datetime(2026, 3, 3, 12, tzinfo=UTC)
+
+
+class Book:
+    """Writes down what each commit held, as (sent, dots)."""
+
+    def __init__(self) -> None:
+        self.commits: list[tuple[list[int], list[int]]] = []
+        self.may_end = asyncio.Event()
+        self.may_end.set()
+
+    async def write(self, sent: list[tuple[int, str]], dots: list[Dot], _now: datetime) -> set[int]:
+        self.commits.append(([id for id, _ in sent], [id for id, _, _ in dots]))
+        await self.may_end.wait()
+        return {id for id, _, _ in dots}
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def book(monkeypatch: pytest.MonkeyPatch) -> Book:
+    made = Book()
+    monkeypatch.setattr(subject, "book_of", lambda *_: made)
+    monkeypatch.setattr(subject, "GATHER_SECONDS", 60.0)
+    return made
+
+
+def made(_book: Book) -> DeliveryLedger:
+    nowhere: Any = None
+    return DeliveryLedger(nowhere, Settings(), "w", "edition", lambda: NOON)
+
+
+def dot(ledger: DeliveryLedger, id: int) -> asyncio.Future[bool]:
+    ledger.keep(id, Kept("{}", NOON))
+    return ledger.before_dot(id)
+
+
+def accept(ledger: DeliveryLedger, id: int) -> None:
+    ledger.outcome(Outcome(id, Kind.accepted, Stage.dot, Reply(250, "2.0.0", "Ok", Stage.dot)))
+
+
+async def passes() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_it_commits_when_half_of_the_lines_wait(book: Book) -> None:
+    async def run() -> None:
+        ledger = made(book)
+        assert all(await asyncio.gather(*(dot(ledger, id) for id in (1, 2, 3, 4))))
+        accept(ledger, 1)
+        fifth = dot(ledger, 5)
+        await passes()
+        assert not fifth.done()  # three are with the relay, one waits
+        accept(ledger, 2)
+        assert all(await asyncio.gather(fifth, dot(ledger, 6)))
+        ledger.close()
+
+    asyncio.run(run())
+    assert book.commits == [([], [1, 2, 3, 4]), ([1, 2], [5, 6])]
+
+
+def test_one_line_alone_never_waits_for_others(book: Book) -> None:
+    async def run() -> None:
+        ledger = made(book)
+        for id in (1, 2, 3):
+            assert await asyncio.wait_for(dot(ledger, id), 5)
+            accept(ledger, id)
+        await ledger.settle()
+        ledger.close()
+
+    asyncio.run(run())
+    assert book.commits == [([], [1]), ([1], [2]), ([2], [3]), ([3], [])]
+
+
+def test_with_a_relay_far_away_each_dot_goes_as_soon_as_it_can(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "FAR_SECONDS", 0.0)
+
+    async def run() -> None:
+        ledger = made(book)
+        await asyncio.gather(*(dot(ledger, id) for id in (1, 2, 3, 4)))
+        await asyncio.sleep(0.001)
+        accept(ledger, 1)
+        assert await asyncio.wait_for(dot(ledger, 5), 5)
+        ledger.close()
+
+    asyncio.run(run())
+    assert book.commits == [([], [1, 2, 3, 4]), ([1], [5])]
+
+
+def test_what_comes_in_during_a_commit_waits_for_half_as_well(book: Book) -> None:
+    async def run() -> None:
+        ledger = made(book)
+        await asyncio.gather(*(dot(ledger, id) for id in (1, 2, 3, 4)))
+        book.may_end.clear()
+        accept(ledger, 1)
+        accept(ledger, 2)
+        first = asyncio.gather(dot(ledger, 5), dot(ledger, 6))
+        await passes()
+        accept(ledger, 3)
+        late = dot(ledger, 7)
+        book.may_end.set()
+        assert all(await first)
+        await passes()
+        assert not late.done()  # 4, 5 and 6 are with the relay
+        accept(ledger, 4)
+        assert all(await asyncio.gather(late, dot(ledger, 8)))
+        ledger.close()
+
+    asyncio.run(run())
+    assert book.commits == [([], [1, 2, 3, 4]), ([1, 2], [5, 6]), ([3, 4], [7, 8])]
