@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 
 @contextmanager
@@ -31,44 +32,68 @@ def far_away(port: int, milliseconds: int) -> Iterator[int]:
         proxy.stdout.close()
 
 
-async def _serve(port: int, seconds: float) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        above, below = await asyncio.open_connection("127.0.0.1", port)
-        with suppress(OSError, asyncio.IncompleteReadError):
-            await asyncio.gather(_pass_on(reader, below), _pass_on_late(above, writer, seconds))
-        for one in (writer, below):
-            one.transport.abort()
+class _End(asyncio.Protocol):
+    """One end of a pair: what it hears the other end says, `late` seconds later. No faster than it is read."""
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, limit=1 << 20, backlog=512)
+    def __init__(self, late: float) -> None:
+        self.late, self.early = late, deque[bytes]()
+        self.other: _End | None = None
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def join(self, other: _End) -> None:
+        self.other = other
+        while self.early:
+            self._pass_on(self.early.popleft())
+
+    def data_received(self, data: bytes) -> None:
+        if self.other is None:
+            self.early.append(data)
+        else:
+            self._pass_on(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.other is not None and self.other.transport is not None:
+            asyncio.get_running_loop().call_later(self.late, self.other.transport.abort)
+
+    def pause_writing(self) -> None:
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.other is not None and self.other.transport is not None and not self.other.transport.is_closing():
+            self.other.transport.resume_reading()
+
+    def _pass_on(self, data: bytes) -> None:
+        assert self.other is not None
+        assert self.other.transport is not None
+        if self.late:
+            asyncio.get_running_loop().call_later(self.late, self.other.transport.write, data)
+        else:
+            self.other.transport.write(data)
+
+
+async def _serve(port: int, seconds: float) -> None:
+    loop, joining = asyncio.get_running_loop(), set[asyncio.Task[None]]()
+
+    async def join(near: _End) -> None:
+        _, far = await loop.create_connection(lambda: _End(seconds), "127.0.0.1", port)
+        far.join(near)
+        near.join(far)
+
+    def met() -> _End:
+        near = _End(0.0)
+        task = loop.create_task(join(near))
+        joining.add(task)
+        task.add_done_callback(joining.discard)
+        return near
+
+    server = await loop.create_server(met, "127.0.0.1", 0, backlog=512)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
-
-
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(1 << 18):
-        writer.write(data)
-        await writer.drain()
-    writer.write_eof()
-
-
-async def _pass_on_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
-    """Everything keeps its order and its own delay."""
-    loop, late = asyncio.get_running_loop(), asyncio.Queue[tuple[float, bytes]]()
-
-    async def deliver() -> None:
-        while True:
-            at, data = await late.get()
-            await asyncio.sleep(max(0.0, at - loop.time()))
-            if not data:
-                writer.write_eof()
-                return
-            writer.write(data)
-
-    delivering = asyncio.create_task(deliver())
-    while data := await reader.read(1 << 16):
-        late.put_nowait((loop.time() + seconds, data))
-    late.put_nowait((loop.time() + seconds, b""))
-    await delivering
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 `handed_over` is durable before a final dot is written, and the reply to the dot before it in the same commit or an
 earlier one: whatever dies, at most one mail per line is uncertain.
 
-The replies that come in while a commit is under way make up the next one; `book` says how it is written.
+A commit begins when half of the lines wait for it; `book` says how it is written.
 """
 
 from __future__ import annotations
@@ -31,9 +31,8 @@ from challenge.models import Delivery, DeliveryState
 from challenge.settings import Settings
 
 GATHER_SECONDS = 0.002
-FAR_SECONDS = (
-    0.02  # a relay that takes longer to answer is waited for more than the disk: each dot goes as soon as it can
-)
+FAR_SECONDS = 0.02  # a relay that takes longer to answer than this is waited for more than the disk
+FEW, SHARE = 4, 8  # then a commit holds so many dots, or an eighth of the lines: what leaves as one comes back as one
 _SETTLE_PAUSES = (0.0, 0.2, 1.0, 2.0, 4.0, 8.0, 15.0)
 log = logging.getLogger(__name__)
 
@@ -70,6 +69,10 @@ class DeliveryLedger:
         self._tally: dict[tuple[str, str], int] = {}
         self.is_broken = False
         self.counts: dict[str, int] = {}
+
+    @property
+    def _is_far(self) -> bool:
+        return self._answers_in > FAR_SECONDS
 
     def keep(self, id: int, kept: Kept) -> None:
         """Said before `before_dot`."""
@@ -116,11 +119,11 @@ class DeliveryLedger:
 
     def _wake(self) -> None:
         """The next commit begins when half of the lines wait for it: then the relay has the other half to work on
-        meanwhile, and a commit still serves many."""
+        meanwhile, and a commit still serves many. For a relay far away it begins at once."""
         if self._writing is not None:
             return
         loop = asyncio.get_running_loop()
-        if len(self._waiting.dots) >= len(self._on_the_wire) or self._answers_in > FAR_SECONDS:
+        if len(self._waiting.dots) >= len(self._on_the_wire) or self._is_far:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = loop.call_soon(self._begin)
@@ -152,6 +155,10 @@ class DeliveryLedger:
     async def _commit_waiting(self) -> None:
         """Raises NotWritten, SQLAlchemyError; then no dot of these goes out, and the outcomes wait for the next try."""
         waiting, self._waiting = self._waiting, _Waiting()
+        if self._is_far:
+            lines = len(waiting.dots) + len(self._on_the_wire)
+            for id in list(waiting.dots)[max(FEW, lines // SHARE) :]:
+                self._waiting.dots[id] = waiting.dots.pop(id)
         held: set[int] = set()
         try:
             held = await self._commit(list(waiting.dots), waiting.outcomes)

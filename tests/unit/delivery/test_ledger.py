@@ -92,18 +92,22 @@ def test_one_line_alone_never_waits_for_others(book: Book) -> None:
 
 
 def test_with_a_relay_far_away_each_dot_goes_as_soon_as_it_can(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And few in a commit: what goes out together comes back together, and waits for each other for ever."""
     monkeypatch.setattr(subject, "FAR_SECONDS", 0.0)
 
     async def run() -> None:
         ledger = made(book)
-        await asyncio.gather(*(dot(ledger, id) for id in (1, 2, 3, 4)))
+        await asyncio.gather(*(dot(ledger, id) for id in (1, 2, 3, 4, 5)))
         await asyncio.sleep(0.001)
         accept(ledger, 1)
-        assert await asyncio.wait_for(dot(ledger, 5), 5)
+        assert await asyncio.wait_for(dot(ledger, 6), 5)
+        for id in (2, 3, 4, 5, 6):
+            accept(ledger, id)
+        assert all(await asyncio.gather(*(dot(ledger, id) for id in range(11, 17))))
         ledger.close()
 
     asyncio.run(run())
-    assert book.commits == [([], [1, 2, 3, 4]), ([1], [5])]
+    assert book.commits == [([], [1, 2, 3, 4, 5]), ([1], [6]), ([2, 3, 4, 5, 6], [11, 12, 13, 14]), ([], [15, 16])]
 
 
 def test_what_comes_in_during_a_commit_waits_for_half_as_well(book: Book) -> None:
