@@ -199,7 +199,7 @@ def encoded(
     return values
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _name_values(name: str, language: Language) -> dict[str, bytes]:
     return {_NAME_TEXT: _name_bytes(language.isolated(name)), _NAME_HTML: _name_bytes(html.escape(name))}
 
