@@ -36,7 +36,7 @@ from challenge.stats.keep import refresh
 
 IDLE_TICK_SECONDS, BUSY_TICK_SECONDS = 0.25, 1.0  # while mails go out a tick has little to say
 WAITING_CLOCK_TICK_SECONDS = 0.1
-IDLE_DESK_SECONDS, BUSY_DESK_SECONDS = 1.0, 5.0  # how often the dashboard's numbers are kept up
+IDLE_DESK_SECONDS, BUSY_DESK_SECONDS = 1.0, 10.0  # how often the dashboard's numbers are kept up
 STOP_SECONDS = 35.0
 GC_THRESHOLD = (5_000, 5, 5)  # the driver of PostgreSQL leaves cycles behind: 10 MB of them at 20
 log = logging.getLogger("challenge.worker")

@@ -50,6 +50,13 @@ def mail(
                     seen[f"{kind} rate"].append(run.rate)
             if peers:
                 _peers(folder, told, kind, number, mails, limit, seen)
+                seen["limit"].append(limit)
+    if peers:
+        most = median(seen["limit"])
+        print(
+            f"\nsmtp-source itself: {most / median(seen['post_office']):.1f} times django-post_office,"
+            f" {most / median(seen['rq']):.0f} times RQ with a job per mail. No sender makes more of this sink."
+        )
     return list(_targets(seen, kinds, dkim, peers))
 
 

@@ -269,7 +269,7 @@ class _Courier:
         """MAIL, or MAIL, RCPT and DATA in one group. The envelope's sender tells whose mail it is, so it is the ENVID too:
         a bounce that kept nothing else still names it."""
         utf8 = " SMTPUTF8" if not (job.envelope.recipient + job.envelope.sender).isascii() else ""
-        envid = f" RET=HDRS ENVID={_xtext(job.envelope.sender)}" if _fits_dsn(line, job.envelope.sender, 100) else ""
+        envid = f" RET=HDRS ENVID={known}" if (known := _for_dsn(line, job.envelope.sender, 100)) else ""
         mail = f"MAIL FROM:<{job.envelope.sender}>{envid}{utf8}\r\n".encode()
         if "PIPELINING" not in line.extensions:
             return mail
@@ -277,7 +277,7 @@ class _Courier:
 
     def _to(self, line: Line, job: _Job) -> bytes:
         to = job.envelope.recipient
-        orcpt = f" ORCPT=rfc822;{_xtext(to)}" if _fits_dsn(line, to, 480) else ""
+        orcpt = f" ORCPT=rfc822;{known}" if (known := _for_dsn(line, to, 480)) else ""
         return f"RCPT TO:<{to}>{orcpt}\r\n".encode()
 
     async def _announced_well(self, line: Line, job: _Job) -> bool:
@@ -472,14 +472,13 @@ async def _settled(future: asyncio.Future[bool]) -> None:
     await asyncio.wait([future])
 
 
-def _fits_dsn(line: Line, address: str, longest: int) -> bool:
-    """Whether the relay passes `address` on in its reports (RFC 3461 4; xtext makes at most three of a character)."""
-    return "DSN" in line.extensions and address.isascii() and len(_xtext(address)) <= longest
-
-
-def _xtext(word: str) -> str:
-    """RFC 3461 4: `+` and `=` by their number."""
-    return word.replace("+", "+2B").replace("=", "+3D")
+def _for_dsn(line: Line, address: str, longest: int) -> str:
+    """The address as the relay passes it on in its reports (RFC 3461 4: `+` and `=` by their number); empty when it does
+    not, or when it is too long."""
+    if "DSN" not in line.extensions or not address.isascii():
+        return ""
+    known = address.replace("+", "+2B").replace("=", "+3D")
+    return known if len(known) <= longest else ""
 
 
 def _stuffed(body: bytes) -> bytes:
