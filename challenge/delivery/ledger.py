@@ -124,9 +124,10 @@ class DeliveryLedger:
             return
         loop = asyncio.get_running_loop()
         if len(self._waiting.dots) >= len(self._on_the_wire) or self._is_far:
-            if self._timer is not None:
+            if isinstance(self._timer, asyncio.TimerHandle):
                 self._timer.cancel()
-            self._timer = loop.call_soon(self._begin)
+                self._timer = None
+            self._timer = self._timer or loop.call_soon(self._begin)
         elif self._timer is None:
             self._timer = loop.call_later(GATHER_SECONDS, self._begin)
 

@@ -131,3 +131,26 @@ def test_what_comes_in_during_a_commit_waits_for_half_as_well(book: Book) -> Non
 
     asyncio.run(run())
     assert book.commits == [([], [1, 2, 3, 4]), ([1, 2], [5, 6]), ([3, 4], [7, 8])]
+
+
+def test_outcomes_without_end_do_not_put_a_commit_off(book: Book) -> None:
+    """A relay that refuses everything leaves no line waiting for a dot."""
+
+    async def run() -> None:
+        ledger, loop, over = made(book), asyncio.get_running_loop(), asyncio.Event()
+
+        def go_on(id: int) -> None:
+            if id == 50:
+                over.set()
+                return
+            loop.call_soon(go_on, id + 1)
+            accept(ledger, id)
+
+        go_on(1)
+        await over.wait()
+        assert len(book.commits) > 5
+        await ledger.settle()
+        ledger.close()
+
+    asyncio.run(run())
+    assert sorted(id for sent, _ in book.commits for id in sent) == list(range(1, 50))
