@@ -2,7 +2,7 @@
 
     mail      ours against smtp-source, django-post_office and RQ with a job per mail, with and without DKIM
     latency   32 connections to a relay 0, 50 and 100 ms away: ours, smtplib, smtp-source
-    memory    the peak of our process tree at 10,000 and at 200,000 mails
+    memory    the peak of our sending tree at 10,000 and at 200,000 mails, with one worker and with two
     kill      kill -9 of workers during a run, beside the peers'; of web, workers, Valkey and PostgreSQL at random
     plan      claiming, planning and an idle tick among 1,000,000 enrollments
     tracking  opens beside nginx serving the same picture; among mails and a dashboard; while the web process is killed

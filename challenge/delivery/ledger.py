@@ -30,7 +30,7 @@ from challenge.guards import tally
 from challenge.models import Delivery, DeliveryState
 from challenge.settings import Settings
 
-GATHER_SECONDS = 0.002
+GATHER_SECONDS = 0.002  # so long a commit waits for half of the lines
 FAR_SECONDS = 0.02  # a relay that takes longer to answer than this is waited for more than the disk
 FEW, SHARE = 4, 8  # then a commit holds so many dots, or an eighth of the lines: what leaves as one comes back as one
 _SETTLE_PAUSES = (0.0, 0.2, 1.0, 2.0, 4.0, 8.0, 15.0)
@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 
 
 class Kept(NamedTuple):
-    """The words of a mail on its way, as JSON; its row keeps them, so that a second copy would be the same bytes. `domain` is the
-    recipient's, for the counts of the guards."""
+    """The words of a mail on its way, as JSON; its row keeps them, so that a second copy would be the same bytes. `domain`
+    is the recipient's, for the counts of the guards."""
 
     context: str
     composed_at: datetime

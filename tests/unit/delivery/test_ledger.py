@@ -57,6 +57,11 @@ def accept(ledger: DeliveryLedger, id: int) -> None:
     ledger.outcome(Outcome(id, Kind.accepted, Stage.dot, Reply(250, "2.0.0", "Ok", Stage.dot)))
 
 
+async def granted(*dots: asyncio.Future[bool]) -> list[bool]:
+    """Long before anybody would be tired of gathering."""
+    return list(await asyncio.wait_for(asyncio.gather(*dots), 5))
+
+
 async def passes() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
@@ -65,13 +70,13 @@ async def passes() -> None:
 def test_it_commits_when_half_of_the_lines_wait(book: Book) -> None:
     async def run() -> None:
         ledger = made(book)
-        assert all(await asyncio.gather(*(dot(ledger, id) for id in (1, 2, 3, 4))))
+        assert all(await granted(*(dot(ledger, id) for id in (1, 2, 3, 4))))
         accept(ledger, 1)
         fifth = dot(ledger, 5)
         await passes()
         assert not fifth.done()  # three are with the relay, one waits
         accept(ledger, 2)
-        assert all(await asyncio.gather(fifth, dot(ledger, 6)))
+        assert all(await granted(fifth, dot(ledger, 6)))
         ledger.close()
 
     asyncio.run(run())
@@ -82,7 +87,7 @@ def test_one_line_alone_never_waits_for_others(book: Book) -> None:
     async def run() -> None:
         ledger = made(book)
         for id in (1, 2, 3):
-            assert await asyncio.wait_for(dot(ledger, id), 5)
+            assert all(await granted(dot(ledger, id)))
             accept(ledger, id)
         await ledger.settle()
         ledger.close()
@@ -97,13 +102,13 @@ def test_with_a_relay_far_away_each_dot_goes_as_soon_as_it_can(book: Book, monke
 
     async def run() -> None:
         ledger = made(book)
-        await asyncio.gather(*(dot(ledger, id) for id in (1, 2, 3, 4, 5)))
+        await granted(*(dot(ledger, id) for id in (1, 2, 3, 4, 5)))
         await asyncio.sleep(0.001)
         accept(ledger, 1)
-        assert await asyncio.wait_for(dot(ledger, 6), 5)
+        assert all(await granted(dot(ledger, 6)))
         for id in (2, 3, 4, 5, 6):
             accept(ledger, id)
-        assert all(await asyncio.gather(*(dot(ledger, id) for id in range(11, 17))))
+        assert all(await granted(*(dot(ledger, id) for id in range(11, 17))))
         ledger.close()
 
     asyncio.run(run())
@@ -113,11 +118,11 @@ def test_with_a_relay_far_away_each_dot_goes_as_soon_as_it_can(book: Book, monke
 def test_what_comes_in_during_a_commit_waits_for_half_as_well(book: Book) -> None:
     async def run() -> None:
         ledger = made(book)
-        await asyncio.gather(*(dot(ledger, id) for id in (1, 2, 3, 4)))
+        await granted(*(dot(ledger, id) for id in (1, 2, 3, 4)))
         book.may_end.clear()
         accept(ledger, 1)
         accept(ledger, 2)
-        first = asyncio.gather(dot(ledger, 5), dot(ledger, 6))
+        first = asyncio.ensure_future(granted(dot(ledger, 5), dot(ledger, 6)))
         await passes()
         accept(ledger, 3)
         late = dot(ledger, 7)
@@ -126,7 +131,7 @@ def test_what_comes_in_during_a_commit_waits_for_half_as_well(book: Book) -> Non
         await passes()
         assert not late.done()  # 4, 5 and 6 are with the relay
         accept(ledger, 4)
-        assert all(await asyncio.gather(late, dot(ledger, 8)))
+        assert all(await granted(late, dot(ledger, 8)))
         ledger.close()
 
     asyncio.run(run())
