@@ -73,7 +73,7 @@ def print_funnel(numbers: Funnel, *, as_json: bool = False) -> None:
         f"{numbers.signed_up} signed up, {numbers.confirmed} confirmed, {numbers.finished} did all days, {numbers.joined} joined"
     )
     click.echo(
-        f"{'day':>4} {'sent':>7} {'opened':>7} {'proxy':>7} {'clicked':>8} {'done':>7} {'rested':>7} {'early':>7} {'not yet':>8}  done of those who had the chance"
+        f"{'day':>4} {'sent':>7} {'opened':>7} {'proxy':>7} {'clicked':>8} {'done':>7} {'rested':>7} {'early':>7} {'not yet':>8}  done, of those who have had the mail for a day"
     )
     for day in numbers.days:
         rate = (
