@@ -16,7 +16,7 @@ from sqlmodel import Session, col, delete, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
 
 from challenge.clock import keep, real_now
-from challenge.db import Database
+from challenge.db import Database, among
 from challenge.events import append, lock
 from challenge.journey import ANSWERS, MISSES_BEFORE_EXPIRED, MORNING_LASTS, next_waking
 from challenge.models import (
@@ -180,7 +180,7 @@ def raise_alert(session: Session, code: str, words: str) -> None:
 def paused_domains(session: Session, domains: Iterable[str]) -> dict[str, timedelta]:
     """For each recipient domain that the guards hold back, how long (real time) it must wait."""
     now, scopes = real_now(), [f"{PAUSED}{domain}" for domain in set(domains)]
-    held = select(RateBudget).where(col(RateBudget.scope).in_(scopes), col(RateBudget.free_at) > now)
+    held = select(RateBudget).where(among(session, col(RateBudget.scope), scopes), col(RateBudget.free_at) > now)
     return {row.scope.removeprefix(PAUSED): row.free_at - now for row in session.exec(held)}
 
 

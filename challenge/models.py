@@ -63,6 +63,7 @@ class Word(TypeDecorator[StrEnum]):
     def __init__(self, kind: type[StrEnum] = StrEnum) -> None:
         super().__init__()
         self.kind = kind
+        self._kinds = {one.value: one for one in kind}
 
     def __repr__(self) -> str:  # what a migration shows
         return "sa.String(length=32)"
@@ -71,7 +72,7 @@ class Word(TypeDecorator[StrEnum]):
         return None if value is None else str(self.kind(value).value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
-        return None if value is None else self.kind(value)
+        return None if value is None else self._kinds[value]
 
 
 class EnrollmentState(StrEnum):
