@@ -23,7 +23,7 @@ from challenge.doctor.finding import Finding, not_checked, ok, problem, warning
 from challenge.errors import UsageError
 from challenge.models import ClockRow
 from challenge.settings import Settings
-from challenge.tracking.spool import SPOOL
+from challenge.tracking.spool import ASIDE, SPOOL
 
 _SKEW_SECONDS, _BAD_SKEW_SECONDS = 5.0, 60.0
 _LONGEST_WAIT = timedelta(minutes=1)
@@ -136,14 +136,20 @@ def disk(settings: Settings) -> Iterator[Finding]:
 
 def opens(settings: Settings) -> Iterator[Finding]:
     """The web process takes opens over within seconds; what lies longer is not counted yet."""
-    first = real_now()
-    for path in (settings.data_dir / SPOOL).glob("*.opens"):
+    folder, first = settings.data_dir / SPOOL, real_now()
+    if aside := sum(path.read_bytes().count(b"\n") for path in folder.glob(ASIDE)):
+        yield problem(
+            "opens",
+            f"{aside} opens could not be written and are not counted; they are kept in {folder}.",
+            "The web side's log says why (event_set_aside). Each start of the web side tries them again.",
+        )
+    for path in folder.glob("*.opens"):
         with suppress(FileNotFoundError):  # taken over just now
             first = min(first, datetime.fromtimestamp(path.stat().st_mtime, UTC))
     if real_now() - first > _LONGEST_WAIT:
         words = f"Opens wait to be counted, the first since {first:%Y-%m-%d %H:%M} UTC."
         yield problem("opens", words, "Start the web side on this machine; if it runs, its log says what is wrong.")
-    else:
+    elif not aside:
         yield ok("opens", "None waits on this machine to be counted.")
 
 

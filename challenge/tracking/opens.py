@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import insert, select
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlmodel import Session, col
 
 from challenge.db import among
@@ -61,18 +61,20 @@ class Open:
             raise ValueError(f"not an open: {error}") from None
 
 
-def write_opens(session: Session, group: Sequence[Open]) -> None:
-    """Appends the events, but for those whose person was erased or does not want them; one that cannot be written takes
-    no other with it. Raises SQLAlchemyError while the database is away."""
+def write_opens(session: Session, group: Sequence[Open]) -> list[Open]:
+    """Appends the events, but for those whose person was erased or does not want them. Returns those that cannot be
+    written, be it the program's fault; they take no other with them. Raises DBAPIError while the database is away."""
     try:
         with session.begin_nested():
             _append(session, group)
-    except (IntegrityError, DataError):
+    except Exception as error:  # whatever is wrong with one open, the others are counted
+        if isinstance(error, DBAPIError) and not isinstance(error, (IntegrityError, DataError)):
+            raise
         if len(group) == 1:
-            log.exception("An open cannot be written.", extra={"action": "event_lost"})
-        else:
-            for one in group:
-                write_opens(session, [one])
+            log.exception("An open cannot be written; it is kept in a file.", extra={"action": "event_set_aside"})
+            return list(group)
+        return [refused for one in group for refused in write_opens(session, [one])]
+    return []
 
 
 def _append(session: Session, group: Sequence[Open]) -> None:

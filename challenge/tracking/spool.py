@@ -4,7 +4,8 @@ doubled, whenever the process is killed?
 `Spool`: each open is a line in a file that is on disk before the picture is answered. Whoever writes a file holds its flock
 until it is full, a second old, or the process is gone; a line without its end was never answered. `Drain`: takes the
 files that nobody holds over in batches, and writes how far it has read in the same transaction as the events. A file that
-was read to its end is removed first, what is known of it after: what was cut off is taken up where it stopped.
+was read to its end is removed first, what is known of it after: what was cut off is taken up where it stopped. What
+cannot be written is set aside in a file of its own, and tried again by the next process.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _BATCH_BYTES = 64 * 1024  # about 250 opens
 _REST_SHARE = 3.0
 _DRAIN_SECONDS = 1.0
 _NAMES = "*.opens"
+ASIDE = "*.aside"
 log = logging.getLogger(__name__)
 
 
@@ -125,6 +127,7 @@ class Drain:
     def __init__(self, database: Database, folder: Path) -> None:
         self._database, self._folder = database, folder
         self._read_to: dict[str, int] = {}
+        self._is_new = True
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -161,6 +164,10 @@ class Drain:
         taken = 0
         for path in sorted(self._folder.glob(_NAMES), key=lambda path: path.stat().st_mtime):
             taken += self._take_file(path)
+        if self._is_new:
+            self._is_new = False
+            for path in self._folder.glob(ASIDE):
+                path.rename(_path_in(self._folder))
         return taken
 
     def _take_file(self, path: Path) -> int:
@@ -190,9 +197,20 @@ class Drain:
             row.read_to += len(lines)
             session.add(row)
             session.flush()
-            write_opens(session, opens)
+            self._set_aside(f"{Path(name).stem}-{start}", write_opens(session, opens))
         self._read_to[name] = start + len(lines)
         return lines.count(b"\n")
+
+    def _set_aside(self, stem: str, refused: list[Open]) -> None:
+        """Before the commit, under a name that tells the batch: if it comes again, so does this file, or goes."""
+        path = self._folder / ASIDE.replace("*", stem)
+        if not refused:
+            return path.unlink(missing_ok=True)
+        with path.open("wb") as file:
+            file.write(b"".join(one.to_line() for one in refused))
+            os.fsync(file.fileno())
+        _sync(self._folder)
+        return None
 
     def _start_of(self, name: str) -> int:
         if name not in self._read_to:
@@ -209,11 +227,15 @@ class Drain:
                 session.exec(delete(SpoolFile).where(col(SpoolFile.name) == path.name))
 
 
+def _path_in(folder: Path) -> Path:
+    return folder / _NAMES.replace("*", uuid.uuid4().hex)
+
+
 def _created(folder: Path) -> int:
     """A new file of this process. Its name is durable, and its lock is held before anything is in it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     while True:
-        path = folder / _NAMES.replace("*", uuid.uuid4().hex)
+        path = _path_in(folder)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX)
         if os.fstat(fd).st_nlink:

@@ -99,6 +99,14 @@ def test_opens_that_nobody_takes_over_are_a_problem(tmp_path: Path) -> None:
     spool.leave()
 
 
+def test_opens_that_were_set_aside_are_a_problem(tmp_path: Path) -> None:
+    settings = Settings(secret_key="k" * 32, data_dir=tmp_path)
+    (tmp_path / SPOOL).mkdir()
+    (tmp_path / SPOOL / "0-0.aside").write_bytes(b"one\ntwo\n")
+    [found] = machine.opens(settings)
+    assert (found.state, found.words.split()[0]) == (State.problem, "2")
+
+
 def test_a_warped_clock_is_a_problem_in_production_only(database: Database) -> None:
     settings = Settings(secret_key="k" * 32, clock_speed=60.0)
     with database.write() as session:

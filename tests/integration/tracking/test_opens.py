@@ -55,21 +55,28 @@ def write(database: Database, group: list[Open]) -> None:
         write_opens(session, group)
 
 
+@pytest.mark.parametrize("fault", ["of the database", "of the program"])
 def test_one_that_cannot_be_written_takes_no_other_with_it(
-    database: Database, mails: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    database: Database, mails: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
     row = opens._row
 
     def broken(one: Open, mail: Any, others: Any) -> dict[str, Any]:
-        return row(one, mail, others) | ({"enrollment_id": 99} if one.delivery_id == mails[1] else {})
+        if one.delivery_id != mails[1]:
+            return row(one, mail, others)
+        if fault == "of the program":
+            raise RecursionError
+        return row(one, mail, others) | {"enrollment_id": 99}
 
     monkeypatch.setattr(opens, "_row", broken)
-    write(database, [an_open(mail) for mail in mails])
+    group = [an_open(mail) for mail in mails]
+    with database.write() as session:
+        assert write_opens(session, group) == [group[1]]
     assert count(database) == 2
     ours = [
         record.getMessage() for record in caplog.records if record.name == opens.log.name
     ]  # the driver may warn too
-    assert ours == ["An open cannot be written."]
+    assert ours == ["An open cannot be written; it is kept in a file."]
 
 
 def test_it_keeps_nothing_of_the_erased_and_of_those_who_switched_it_off(database: Database, mails: list[int]) -> None:

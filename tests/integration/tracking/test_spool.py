@@ -22,7 +22,7 @@ from sqlmodel import select
 
 from challenge.db import Database
 from challenge.models import Event, EventKind, SpoolFile
-from challenge.tracking import spool
+from challenge.tracking import opens, spool
 from challenge.tracking.opens import write_opens
 from challenge.tracking.spool import Drain, Spool
 from tests.integration.tracking.test_opens import an_open, mails
@@ -51,7 +51,7 @@ DRAIN = """
 import sys
 from pathlib import Path
 from challenge.db import Database
-from challenge.tracking import spool
+from challenge.tracking import opens, spool
 from challenge.tracking.opens import write_opens
 spool._BATCH_BYTES = 4096
 drain = spool.Drain(Database(sys.argv[2]), Path(sys.argv[1]))
@@ -137,6 +137,74 @@ def test_a_torn_or_strange_end_takes_nothing_with_it(
         drain.take_all()
     assert numbers(database) == Counter(range(LINES))
     assert list(folder.glob("*.opens")) == []
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_what_cannot_be_written_is_set_aside_and_comes_once_when_the_program_can(
+    database: Database,
+    mails: list[int],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    dies: bool,
+) -> None:
+    """`dies`: between the file and the commit, so that the batch comes again."""
+    row = opens._row
+
+    def broken(one: Any, mail: Any, others: Any) -> dict[str, Any]:
+        if one.delivery_id == mails[1]:
+            raise KeyError("a program error")
+        return row(one, mail, others)
+
+    def dying(session: Any, group: Any) -> list[Any]:
+        refused = write_opens(session, group)
+        if dies and refused:
+            event.listen(session, "before_commit", _crash, once=True)
+        return refused
+
+    written(folder, mails)
+    bad = {number for number in range(LINES) if number % 3 == 1}
+    drain = Drain(database, folder)
+    with monkeypatch.context() as patch, caplog.at_level(logging.CRITICAL):
+        patch.setattr(opens, "_row", broken)
+        patch.setattr(spool, "write_opens", dying)
+        if dies:
+            with pytest.raises(_Crash):
+                drain.take_all()
+            drain.close()
+            assert list(folder.glob("*.aside"))
+            drain = Drain(database, folder)
+            patch.setattr(spool, "write_opens", write_opens)
+        drain.take_all()  # what it sets aside is tried once more
+        drain.take_all()
+    drain.close()
+    assert numbers(database) == Counter(set(range(LINES)) - bad)
+    assert sum(path.read_bytes().count(b"\n") for path in folder.glob("*.aside")) == len(bad)
+    drain = Drain(database, folder)
+    for _ in range(2):
+        drain.take_all()
+    drain.close()
+    assert numbers(database) == Counter(range(LINES))
+    assert ([path.name for path in folder.iterdir()], known(database)) == (["lock"], 0)
+
+
+def test_a_file_set_aside_goes_when_its_batch_comes_again_and_is_well(
+    database: Database, mails: list[int], folder: Path, drain: Drain
+) -> None:
+    written(folder, mails)
+    (path,) = folder.glob("*.opens")
+    (folder / f"{path.stem}-0.aside").write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    for _ in range(2):
+        drain.take_all()
+    assert numbers(database) == Counter(range(LINES))
+
+
+class _Crash(Exception):
+    pass
+
+
+def _crash(_session: object) -> None:
+    raise _Crash
 
 
 @pytest.mark.parametrize(
