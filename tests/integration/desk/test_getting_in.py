@@ -165,6 +165,19 @@ def test_it_changes_a_password_only_for_the_old_one(desk: Any) -> None:
     assert desk.browser().log_in("viewer", "quite another").status_code == 303
 
 
+def test_it_keeps_argon2id_hashes_with_a_salt_of_their_own(desk: Any) -> None:
+    """RFC 9106 4, the second choice or more: 64 MiB, three passes."""
+    with desk.database.read() as session:
+        kept = session.exec(select(User.password_hash)).all()
+    assert len(kept) > 1
+    assert len({digest.split("$")[4] for digest in kept}) == len(kept)
+    for digest in kept:
+        found = re.fullmatch(r"\$argon2id\$v=19\$m=(\d+),t=(\d+),p=\d+\$[^$]{22,}\$[^$]{43,}", digest)
+        assert found, digest
+        assert int(found[1]) >= 65_536
+        assert int(found[2]) >= 3
+
+
 def test_it_makes_shows_once_and_ends_tokens(desk: Any) -> None:
     owner = desk.browser("owner")
     page = owner.post("/dashboard/access/tokens", on="/dashboard/access", name="sheet", scope="read").get_data(
