@@ -20,8 +20,10 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 
 from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
 from challenge.accounts import Accountant
+from challenge.alerts import raise_alert
 from challenge.clock import Clock
 from challenge.db import Database
 from challenge.delivery.relay import SmtpUrl
@@ -38,6 +40,7 @@ IDLE_TICK_SECONDS, BUSY_TICK_SECONDS = 0.25, 1.0  # while mails go out a tick ha
 WAITING_CLOCK_TICK_SECONDS = 0.1
 IDLE_DESK_SECONDS, BUSY_DESK_SECONDS = 1.0, 10.0  # how often the dashboard's numbers are kept up
 STOP_SECONDS = 35.0
+FAILING_SECONDS = 30.0  # so long ticks fail before humans are told on the desk
 GC_THRESHOLD = (5_000, 5, 5)  # the driver of PostgreSQL leaves cycles behind: 10 MB of them at 20
 log = logging.getLogger("challenge.worker")
 
@@ -128,7 +131,7 @@ def run(settings: Settings, challenge: Challenge) -> int:
 def _tick_until(stop: threading.Event, crew: Crew, settings: Settings, challenge: Challenge) -> None:
     database = Database(settings.database)
     clock, queue, redis_is_well = Clock(database), queue_at(settings.redis_url), True
-    accountant, is_busy, desk_at = Accountant(settings), False, 0.0
+    accountant, is_busy, desk_at, well_at = Accountant(settings), False, 0.0, time.monotonic()
     while not stop.is_set():
         started = time.monotonic()
         if not crew.is_complete:
@@ -146,18 +149,32 @@ def _tick_until(stop: threading.Event, crew: Crew, settings: Settings, challenge
                 if refresh(database, challenge.slug, challenge.length, clock.now()):
                     _trim()
                 accountant.look(database, clock.now(), is_busy=is_busy)
-            redis_is_well = True
+            redis_is_well, well_at = True, time.monotonic()
         except RedisError as error:
+            well_at = time.monotonic()
             if redis_is_well:
                 log.error(
                     "Redis is away; mails wait in the database.", extra={"action": "redis_away", "why": str(error)}
                 )
             redis_is_well = False
-        except Exception:  # the edge of the process: the database may be away for a while, the next tick tries again
+        except (
+            Exception
+        ) as error:  # the edge of the process: the database may be away for a while, the next tick tries again
             log.exception("A tick failed; the next one tries again.", extra={"action": "tick_failed"})
+            if time.monotonic() - well_at > FAILING_SECONDS:
+                well_at = time.monotonic()
+                _tell_failing(database, error)
         stop.wait(max(0.02, _pause(clock.waits, is_busy, redis_is_well) - (time.monotonic() - started)))
     accountant.stop()
     database.close()
+
+
+def _tell_failing(database: Database, error: Exception) -> None:
+    """On the desk too: who looks there does not read logs. Nobody can be told while the database is away."""
+    with contextlib.suppress(SQLAlchemyError), database.write() as session:
+        raise_alert(
+            session, "tick", f"Nothing is planned or sent: each tick fails ({type(error).__name__}). See the log."
+        )
 
 
 def _pause(clock_waits: bool, is_busy: bool, redis_is_well: bool) -> float:

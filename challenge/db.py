@@ -74,10 +74,12 @@ class Database:
     def migrate(self) -> None:
         """Brings the tables up to this program's version; two at once are safe."""
         self._reachable()
-        with self._writer.connect() as connection, connection.begin():
+        with self._writer.connect() as connection, _without_foreign_keys(connection), connection.begin():
             if not self.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(827364)"))
             _upgrade(connection)
+            if self.is_sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()):
+                raise RuntimeError(f"The migration would leave a row without the one it belongs to: {broken}")
 
     def require_current(self) -> None:
         """Raises SchemaBehind unless the tables are this program's."""
@@ -134,6 +136,20 @@ def newest_revision() -> str:
     before = {value for found in told for name, value in found if name == "down_revision"}
     (newest,) = {str(value) for found in told for name, value in found if name == "revision"} - before
     return newest
+
+
+@contextmanager
+def _without_foreign_keys(connection: Connection) -> Iterator[None]:
+    """SQLite: a table that is made anew must not take with it what belongs to its rows. Only outside a transaction."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
 
 
 def _upgrade(connection: Connection) -> None:

@@ -15,12 +15,12 @@ from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, delete, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
 
+from challenge.alerts import raise_alert
 from challenge.clock import keep, real_now
 from challenge.db import Database, among
 from challenge.events import append, lock
 from challenge.journey import ANSWERS, MISSES_BEFORE_EXPIRED, MORNING_LASTS, next_waking
 from challenge.models import (
-    Alert,
     ClockRow,
     Delivery,
     DeliveryState,
@@ -164,17 +164,6 @@ def is_stopped(session: Session) -> str:
     """Why sending is stopped; an empty word when it is not."""
     row = session.get(Installation, STOPPED)
     return row.value or "stopped" if row else ""
-
-
-def raise_alert(session: Session, code: str, words: str) -> None:
-    """Tells the humans, once per code while it lasts; the dashboard and `doctor` show it."""
-    now = real_now()
-    row = session.get(Alert, code)
-    if row is None:
-        session.add(Alert(code=code, text=words, raised_at=now, seen_at=now))
-    else:
-        row.count, row.seen_at, row.text = row.count + 1, now, words
-        session.add(row)
 
 
 def paused_domains(session: Session, domains: Iterable[str]) -> dict[str, timedelta]:

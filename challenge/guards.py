@@ -16,9 +16,10 @@ from typing import Any
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, func, select
 
+from challenge.alerts import raise_alert
 from challenge.clock import real_now
 from challenge.db import Database
-from challenge.dispatch import PAUSED, is_stopped, raise_alert, stop_sending
+from challenge.dispatch import PAUSED, is_stopped, stop_sending
 from challenge.models import Alert, DomainHour, Installation, RateBudget
 from challenge.settings import Settings
 

@@ -32,6 +32,8 @@ SQLModel.metadata.naming_convention = MetaData(
 ).naming_convention
 
 BigId = BigInteger().with_variant(Integer(), "sqlite")
+# Ids stand in links that never expire: SQLite would give the id of an erased row to the next, PostgreSQL never does.
+GIVEN_ONCE = {"sqlite_autoincrement": True}
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -130,6 +132,8 @@ class EventKind(StrEnum):
 class Subscriber(SQLModel, table=True):
     """One person's address and where their mornings are. `email_key` is case-folded with the domain in A-labels."""
 
+    __table_args__ = GIVEN_ONCE
+
     id: int | None = Field(default=None, primary_key=True, sa_type=BigId)
     email: str = Field(max_length=320)
     email_key: str = Field(max_length=320, unique=True)
@@ -152,6 +156,7 @@ class Enrollment(SQLModel, table=True):
             sqlite_where=text("plan_at IS NOT NULL"),
             postgresql_where=text("plan_at IS NOT NULL"),
         ),
+        GIVEN_ONCE,
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=BigId)
@@ -232,6 +237,7 @@ class Delivery(SQLModel, table=True):
             sqlite_where=text("is_daily AND state IN ('scheduled', 'claimed', 'handed_over')"),
             postgresql_where=text("is_daily AND state IN ('scheduled', 'claimed', 'handed_over')"),
         ),
+        GIVEN_ONCE,
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=BigId)
@@ -454,6 +460,8 @@ class Conversion(SQLModel, table=True):
     """Somebody joined the paid programme. `key` is the sender's: told twice, it counts once. `amount` in the currency's
     smallest unit; without an enrollment when nobody with that address or token is known. No address is kept."""
 
+    __table_args__ = GIVEN_ONCE
+
     id: int | None = Field(default=None, primary_key=True, sa_type=BigId)
     key: str = Field(max_length=128, unique=True)
     digest: str = Field(max_length=64)
@@ -473,6 +481,7 @@ class ConversionLink(SQLModel, table=True):
     is there. `amount` in the currency's smallest unit; times are real."""
 
     __tablename__ = "conversion_link"
+    __table_args__ = GIVEN_ONCE
 
     id: int | None = Field(default=None, primary_key=True, sa_type=BigId)
     key: str = Field(max_length=128, unique=True)
@@ -541,7 +550,7 @@ class StatsMark(SQLModel, table=True):
     which it has looked at."""
 
     __tablename__ = "stats_mark"
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = GIVEN_ONCE
 
     id: int | None = Field(default=None, primary_key=True, sa_type=BigId)
     enrollment_id: int = Field(sa_type=BigInteger)

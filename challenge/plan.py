@@ -5,19 +5,31 @@ An enrollment is looked at when its `plan_at` has come: something happened to it
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, insert, update
+from sqlalchemy import bindparam, insert, or_, update
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlmodel import Session, col, select
 
+from challenge.alerts import raise_alert
 from challenge.db import Database, among
 from challenge.journey import Fact, Owed, Plan, Rhythm, is_copy, plan
-from challenge.models import OPEN_STATES, Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind
+from challenge.models import (
+    OPEN_STATES,
+    Delivery,
+    DeliveryState,
+    Enrollment,
+    EnrollmentState,
+    Event,
+    EventKind,
+    UtcDateTime,
+)
 from challenge.programme.definition import Challenge
 
 BATCH = 100  # on SQLite nobody else writes meanwhile: about 15 ms
@@ -37,22 +49,60 @@ _FACTS = (
     EventKind.resent,
     EventKind.joined,
 )
+FAILED_WAITS = timedelta(hours=1)
+_AWAY = (OperationalError, InterfaceError, InternalError)  # the database's own trouble: the next tick tries again
 _NOT_YET_GIVEN_AWAY = (DeliveryState.scheduled, DeliveryState.claimed)
+_DUE = (
+    select(Enrollment.id, Enrollment.state)
+    .where(
+        col(Enrollment.plan_at) <= bindparam("now", type_=UtcDateTime()),
+        Enrollment.challenge == bindparam("challenge"),
+    )
+    .order_by(col(Enrollment.plan_at))
+)
+log = logging.getLogger(__name__)
 _EMPTY = {"claimed_by": "", "attempts": 0, "strikes": 0, "resends": 0, "reason": "", "receipt": "", "edition": ""}
 
 
 def plan_due(database: Database, challenge: Challenge, now: datetime, limit: int = BATCH) -> int:
-    """Plans up to `limit` enrollments whose time has come; returns how many. Safe in several processes at once."""
-    with database.write() as session:
-        query = (
-            select(Enrollment.id, Enrollment.state)
-            .where(col(Enrollment.plan_at) <= now, Enrollment.challenge == challenge.slug)
-            .order_by(col(Enrollment.plan_at))
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        found = session.exec(query).all()
-        return _plan(session, [(id or 0, EnrollmentState(state)) for id, state in found], challenge.length, now)
+    """Plans up to `limit` enrollments whose time has come; returns how many. Safe in several processes at once.
+
+    Who cannot be planned, be it the program's fault, holds up nobody else: they are put off and an alert is raised."""
+    try:
+        with database.write() as session:
+            return _plan_found(session, _DUE.limit(limit), challenge, now)
+    except _AWAY:
+        raise
+    except Exception:  # somebody among them; who it is shows when each is planned alone
+        log.exception("A batch cannot be planned; each of it is planned alone.", extra={"action": "plan_failed"})
+    with database.read() as session:
+        ids = session.exec(_DUE.limit(limit), params=_at(challenge, now)).all()
+    return sum(_plan_alone(database, challenge, now, id or 0) for id, _ in ids)
+
+
+def _plan_alone(database: Database, challenge: Challenge, now: datetime, id: int) -> int:
+    try:
+        with database.write() as session:
+            return _plan_found(session, _DUE.where(col(Enrollment.id) == id), challenge, now)
+    except _AWAY:
+        raise
+    except Exception as error:  # the others must not wait for this one
+        log.exception("A person cannot be planned.", extra={"action": "plan_failed", "enrollment_id": id})
+        with database.write() as session:
+            session.exec(update(Enrollment).where(col(Enrollment.id) == id).values(plan_at=now + FAILED_WAITS))
+            raise_alert(
+                session, "planning", f"Person {id} cannot be planned ({type(error).__name__}); the log says why."
+            )
+        return 1
+
+
+def _plan_found(session: Session, query: Any, challenge: Challenge, now: datetime) -> int:
+    found = session.exec(query.with_for_update(skip_locked=True), params=_at(challenge, now)).all()
+    return _plan(session, [(id or 0, EnrollmentState(state)) for id, state in found], challenge.length, now)
+
+
+def _at(challenge: Challenge, now: datetime) -> dict[str, Any]:
+    return {"now": now, "challenge": challenge.slug}
 
 
 def plan_now(session: Session, enrollment: Enrollment, days: int, now: datetime) -> None:
@@ -155,7 +205,7 @@ _PEOPLE = Enrollment.__table__  # type: ignore[attr-defined]
 _IS_THIS = _ROW.c.id == bindparam("row")
 _CANCEL = (
     update(_ROW)
-    .where(_IS_THIS, _ROW.c.state.in_(_NOT_YET_GIVEN_AWAY))
+    .where(_IS_THIS, or_(*(_ROW.c.state == state for state in _NOT_YET_GIVEN_AWAY)))  # many rows at once cannot say IN
     .values(state=DeliveryState.cancelled, reason="no longer owed", closed_at=bindparam("now"), claimed_by="")
 )
 _MOVE = (

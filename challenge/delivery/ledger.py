@@ -18,13 +18,14 @@ from typing import NamedTuple
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, select
 
+from challenge.alerts import raise_alert
 from challenge.bounced import hard_bounce, soft_bounce
 from challenge.db import Database
 from challenge.delivery.book import NotWritten, book_of
 from challenge.delivery.relay import said
 from challenge.delivery.retry import Decision, decide
 from challenge.delivery.smtp import Kind, Outcome
-from challenge.dispatch import close_uncertain, later, raise_alert, stop_sending
+from challenge.dispatch import close_uncertain, later, stop_sending
 from challenge.events import lock
 from challenge.guards import tally
 from challenge.models import Delivery, DeliveryState

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from sqlmodel import Session, col, select, update
 
+from challenge.alerts import raise_alert
 from challenge.db import Database, among
 from challenge.delivery.ledger import DeliveryLedger, Kept
 from challenge.delivery.replies import Reply, Stage
@@ -28,7 +29,6 @@ from challenge.dispatch import (
     claim_due,
     over_domain_rate,
     paused_domains,
-    raise_alert,
     release,
     stop_sending,
 )

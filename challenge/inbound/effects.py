@@ -14,9 +14,9 @@ from enum import StrEnum
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, delete, select
 
+from challenge.alerts import raise_alert
 from challenge.bounced import complaint, hard_bounce, soft_bounce
 from challenge.clock import real_now
-from challenge.dispatch import raise_alert
 from challenge.errors import BadInput
 from challenge.events import address_hash, installation_key, lock, suppress, without_addresses
 from challenge.inbound.report import Hardness, Reason, Report, ReportKind

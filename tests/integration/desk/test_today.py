@@ -11,8 +11,9 @@ from typing import Any
 from sqlmodel import select
 
 from challenge import accounts
+from challenge.alerts import raise_alert
 from challenge.clock import real_now
-from challenge.dispatch import PAUSED, is_stopped, raise_alert, stop_sending
+from challenge.dispatch import PAUSED, is_stopped, stop_sending
 from challenge.guards import tally
 from challenge.journey import Pace
 from challenge.models import Alert, Delivery, DeliveryState, Enrollment, Event, EventKind, Installation, RateBudget

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from challenge.dispatch import raise_alert
+from challenge.alerts import raise_alert
 from challenge.journey import Fact, Owed, Pace, Rhythm, plan
 from challenge.models import (
     Consent,
