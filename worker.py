@@ -107,7 +107,7 @@ def run(settings: Settings, challenge: Challenge) -> int:
         raise SettingsError("CHALLENGE_REDIS_URL", "is needed to run workers alone; `challenge up` brings its own.")
     if not settings.smtp_url:
         raise SettingsError("CHALLENGE_SMTP_URL", "is needed to run workers alone; `challenge up` brings an inbox.")
-    Composer(settings, challenge)  # what a worker would refuse is said here: else it would be started again for ever
+    Composer(settings, challenge).templates.check()  # what a worker would refuse is said here, not again and again
     SmtpUrl.parse(settings.smtp_url)
     first = Database(settings.database)
     first.require_current()

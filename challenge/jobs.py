@@ -8,6 +8,7 @@ database stands in for RQ's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -22,7 +23,9 @@ from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
+from sqlalchemy.exc import SQLAlchemyError
 
+from challenge.alerts import raise_alert
 from challenge.clock import Clock
 from challenge.db import Database
 from challenge.delivery.relay import SmtpUrl, Timeouts
@@ -80,13 +83,23 @@ def drain_due() -> dict[str, int]:
     work = drain(
         process.database, process.composer, process.sender, process.worker, process.clock.now, seconds=DRAIN_SECONDS
     )
-    done = process.loop.run_until_complete(work)
+    try:
+        done = process.loop.run_until_complete(work)
+    except Exception as error:
+        _tell_failed(process.database, error)
+        raise
     if done.counts or done.stopped:
         counts = {str(kind): count for kind, count in done.counts.items()}
         log.info(
             "Drained.", extra={"action": "drained", **counts} | ({"stopped": done.stopped} if done.stopped else {})
         )
     return done.counts
+
+
+def _tell_failed(database: Database, error: Exception) -> None:
+    """On the desk too: who looks there does not read logs. What was claimed goes out with the next drain."""
+    with contextlib.suppress(SQLAlchemyError), database.write() as session:
+        raise_alert(session, "drain", f"A worker cannot go on with sending ({type(error).__name__}); its log says why.")
 
 
 def run_worker(settings: Settings, challenge: Challenge, smtp_url: str, redis_url: str) -> None:

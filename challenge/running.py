@@ -17,6 +17,7 @@ from challenge.db import Database
 from challenge.embedded.valkey import EmbeddedValkey
 from challenge.errors import UsageError
 from challenge.programme.definition import load, shipped
+from challenge.rendering.message import Composer
 from challenge.settings import Settings, read_settings
 from challenge.stats.funnel import Funnel, funnel
 from challenge.supervisor import (
@@ -141,6 +142,7 @@ def prepare(settings: Settings, *, waits: bool = False) -> None:
             "No clinician has reviewed the exercises; production sends no day mail before.",
             extra={"action": "not_reviewed"},
         )
+    Composer(settings, challenge).templates.check()
     database = Database(settings.database)
     database.migrate()
     with database.write() as session:

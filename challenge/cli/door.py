@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def cli() -> None:
     `challenge demo` shows all of it in three minutes; `challenge up` starts it for real. Settings come from the
     environment or a .env file: see `challenge settings`.
     """
+    os.umask(0o077)  # addresses, mails and keys are for the operator alone, on a machine with other users too
     handler = logging.StreamHandler()
     handler.setFormatter(_Fields())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

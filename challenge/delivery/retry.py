@@ -11,6 +11,7 @@ from challenge.models import DeliveryState
 
 MAX_STRIKES = 8
 _LONGEST_WAIT = 4 * 3600.0
+UNMADE_WAITS = 600.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ def decide(outcome: Outcome, strikes: int) -> Decision:
         return Decision(DeliveryState.sent)
     if outcome.kind is Kind.uncertain:
         return Decision(DeliveryState.uncertain, outcome.why)
+    if outcome.kind is Kind.unmade:
+        words = f"A mail cannot be made, and waits: {outcome.why}. Mend it and restart; `challenge lint` shows where."
+        return Decision(
+            DeliveryState.scheduled, f"cannot be made: {outcome.why}"[:300], UNMADE_WAITS, alert=("unmade", words)
+        )
     if outcome.kind is Kind.unsent or outcome.reply is None:
         return Decision(DeliveryState.scheduled, outcome.why)
     return _refused(classify(outcome.reply), said(outcome.reply), strikes)

@@ -23,6 +23,7 @@ from challenge.alerts import raise_alert
 from challenge.db import Database, among
 from challenge.delivery.ledger import DeliveryLedger, Kept
 from challenge.delivery.replies import Reply, Stage
+from challenge.delivery.retry import decide
 from challenge.delivery.smtp import Envelope, Kind, Outcome, Sender, SendResult
 from challenge.dispatch import (
     DEFERRED_LASTS,
@@ -111,6 +112,7 @@ class _Feed:
         self._ready: deque[Letter] = deque()
         self._coming: asyncio.Future[list[Letter]] | None = None
         self._empty = False
+        self._told: set[str] = set()
 
     async def next(self) -> Envelope | None:
         while True:
@@ -144,13 +146,21 @@ class _Feed:
         return self._empty or time.monotonic() > self._until
 
     def _envelope(self, letter: Letter) -> Envelope | None:
-        """None: it cannot be made; the row says why, and the others go on."""
+        """None: it cannot be made; the row says why, and the others go on. A template that cannot be filled in is not the
+        person's fault: their mail waits until it is mended."""
         id = letter.to.delivery_id
         try:
             message = self._composer.compose(letter)
         except UnsafeMessage as error:
             reply = Reply(554, "5.6.0", str(error), Stage.mail)
             self._ledger.outcome(Outcome(id, Kind.refused, Stage.mail, reply))
+            return None
+        except Exception as error:  # whatever is wrong with one content, the others must go out
+            why = f"{letter.content.mail} ({letter.content.locale}): {_words_of(error)}"
+            if why not in self._told:
+                self._told.add(why)
+                log.exception("A mail cannot be made, and waits.", extra={"action": "mail_unmade", "delivery_id": id})
+            self._ledger.outcome(Outcome(id, Kind.unmade, Stage.mail, None, why))
             return None
         self._ledger.keep(id, Kept(kept_words(letter), letter.composed_at, letter.email.rpartition("@")[2].lower()))
         return Envelope(id, message.sender, message.recipient, message.data, is_wire_ready=True)
@@ -261,16 +271,39 @@ def prepare(
         progress = _progress(session, [row.enrollment_id for row in rows])
     waits = _waits(database, rows, settings)
     edition, versions, composed_at = challenge.edition, bool(challenge.variants.of_mails), now.replace(microsecond=0)
-    letters, aside = [], []
+    letters, aside, broken = [], [], []
     for row in rows:
-        is_wanted = row.email_key not in blocked and row.state in _ALLOWED.get(row.mail, _ALLOWED[""])
-        if not is_wanted or row.domain in waits or not row.may_come(now):
-            aside.append(row)
-        else:
-            letters.append(_letter(row, edition, versions, *progress.get(row.enrollment_id, _NO_PROGRESS), composed_at))
+        try:
+            is_wanted = row.email_key not in blocked and row.state in _ALLOWED.get(row.mail, _ALLOWED[""])
+            if not is_wanted or row.domain in waits or not row.may_come(now):
+                aside.append(row)
+                continue
+            made = progress.get(row.enrollment_id, _NO_PROGRESS)
+            letters.append(_letter(row, edition, versions, *made, composed_at))
+        except Exception as error:  # one row that makes no sense must not keep the others of its batch
+            log.exception("A mail cannot be made, and waits.", extra={"action": "mail_unmade", "delivery_id": row.id})
+            broken.append((row.id, _words_of(error)))
     if aside:
         _set_aside(database, aside, blocked, waits, now)
+    if broken:
+        _put_by(database, broken, now)
     return letters
+
+
+def _words_of(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:160]
+
+
+def _put_by(database: Database, broken: list[tuple[int, str]], now: datetime) -> None:
+    with database.write() as session:
+        for id, why in broken:
+            decision = decide(Outcome(id, Kind.unmade, Stage.mail, None, why), 0)
+            at = now + timedelta(seconds=decision.retry_seconds)
+            mine = (col(Delivery.id) == id) & (col(Delivery.state) == DeliveryState.claimed)
+            back = {"state": DeliveryState.scheduled, "claimed_by": "", "reason": decision.reason, "due_at": at}
+            session.exec(update(Delivery).where(mine).values(**back))
+            if decision.alert:
+                raise_alert(session, *decision.alert)
 
 
 def _waits(database: Database, rows: list[_Found], settings: Settings) -> dict[str, timedelta]:

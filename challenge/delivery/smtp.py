@@ -23,11 +23,12 @@ _OPEN_TRIES = (0.0, 0.2, 1.0)
 
 
 class Kind(StrEnum):
-    """How an attempt ended."""
+    """How an attempt ended. `unmade`: our words or our program are at fault, and no relay was asked."""
 
     accepted = "accepted"
     refused = "refused"
     unsent = "unsent"
+    unmade = "unmade"
     uncertain = "uncertain"
 
 

@@ -65,6 +65,7 @@ def examine(
         lambda: _volume(database),
         lambda: machine.disk(settings),
         lambda: machine.opens(settings),
+        lambda: machine.privacy(settings),
     )
     with ThreadPoolExecutor(len(groups)) as pool:
         findings = [one for found in pool.map(lambda group: list(group()), groups) for one in found]

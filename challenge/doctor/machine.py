@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parseaddr, parsedate_to_datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 
 from challenge.clock import real_now
 from challenge.db import Database
@@ -132,6 +134,17 @@ def disk(settings: Settings) -> Iterator[Finding]:
         yield warning("disk", words, "Make room, or watch it.")
     else:
         yield ok("disk", words)
+
+
+def privacy(settings: Settings) -> Iterator[Finding]:
+    """May another user of this machine read addresses?"""
+    url = make_url(settings.database)
+    path = Path(url.database or "").absolute() if url.get_backend_name() == "sqlite" else settings.data_dir.absolute()
+    if path.exists() and path.stat().st_mode & 0o007 and path.parent.stat().st_mode & 0o001:
+        to_do = f"chmod -R o= {path.parent if path.is_file() else path}"
+        yield problem("privacy", f"Every user of this machine may read {path}.", to_do)
+    else:
+        yield ok("privacy", "No other user of this machine may read what is kept in files.")
 
 
 def opens(settings: Settings) -> Iterator[Finding]:

@@ -48,6 +48,7 @@ def mails(settings: Settings, challenge: Challenge, now: datetime) -> Iterator[F
     """Every mail of the challenge in the first language: headers, size, links, words, looks; and the content's own lint."""
     try:
         composer = Composer(settings, challenge)
+        composer.templates.check()
         composed = {key: composer.compose(_letter(key, mail, day, now)).data for key, mail, day in _all(challenge)}
     except ChallengeError as error:
         yield problem(

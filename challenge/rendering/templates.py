@@ -34,6 +34,9 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9'-]+(?: [A-Za-z0-9'-]+)*")
 _MUST_LEAD_TO = {"confirm": "confirm", "day": "day", "nudge": "day"}
 _OTHER = ("confirm", "unsubscribe", "open", "bymail")
 
+# What a template or a catalogue can do wrong: syntax, an unknown word, a hole that has no value.
+_UNFIT = (TemplateError, LookupError, ValueError, TypeError)
+
 
 class Content(NamedTuple):
     """All that a mail's words depend on, but for the name and the links. Equal contents are rendered once."""
@@ -142,13 +145,28 @@ class Templates:
                 place = self.challenge.folder / _THEIRS / folder
                 try:
                     _, text, page = self._rendered(content)
-                except TemplateError as error:
+                except _UNFIT as error:
                     raise ContentError(place, None, f"cannot be filled in: {error}", "Mend the template") from error
                 for wanted in {"unsubscribe", _MUST_LEAD_TO.get(mail, "unsubscribe")}:
                     for part, words in (("body.txt", text), ("body.html", page)):
                         if _mark(wanted) not in words:
                             what = "has no link that stops the mails" if wanted == "unsubscribe" else "has no main link"
                             raise ContentError(place / part, None, what, f"Take it from templates/emails/{mail}/{part}")
+
+    def check(self) -> None:
+        """Fills in each mail in each language once: what would keep people's mails back stops the start instead. Raises
+        ContentError."""
+        mails = sorted(path.parent.name for path in self._folders.glob("*/subject.txt"))
+        for locale in self.languages.locales:
+            for mail in mails:
+                try:
+                    self._rendered(Content(mail, 1, has_name=True, locale=locale))
+                except _UNFIT as error:
+                    line = getattr(error, "lineno", None)
+                    what = f"cannot be filled in ({locale}): {type(error).__name__}: {error}"
+                    raise ContentError(
+                        self._folders / mail, line, what, "Mend the template or the catalogue of this language"
+                    ) from error
 
     def _values(self, content: Content, language: Language) -> dict[str, object]:
         challenge = language.challenge

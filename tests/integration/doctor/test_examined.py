@@ -99,6 +99,19 @@ def test_opens_that_nobody_takes_over_are_a_problem(tmp_path: Path) -> None:
     spool.leave()
 
 
+@pytest.mark.parametrize(
+    ("folder", "file", "state"), [(0o755, 0o644, State.problem), (0o700, 0o644, State.ok), (0o755, 0o640, State.ok)]
+)
+def test_a_database_that_every_user_may_read_is_a_problem(tmp_path: Path, folder: int, file: int, state: State) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "challenge.sqlite3").touch()
+    (data / "challenge.sqlite3").chmod(file)
+    data.chmod(folder)
+    [found] = machine.privacy(Settings(secret_key="k" * 32, data_dir=data))
+    assert found.state is state
+
+
 def test_opens_that_were_set_aside_are_a_problem(tmp_path: Path) -> None:
     settings = Settings(secret_key="k" * 32, data_dir=tmp_path)
     (tmp_path / SPOOL).mkdir()

@@ -177,3 +177,16 @@ def test_it_adds_lists_and_removes_users_and_tokens(tmp_path: Path) -> None:
     assert value not in listed
     assert run(tmp_path, "token", "remove", "shop").returncode == 0
     assert run(tmp_path, "token", "remove", "shop").returncode == 2
+
+
+def test_what_a_command_writes_is_the_operators_alone(tmp_path: Path) -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("CHALLENGE_")}
+    subprocess.run(
+        [sys.executable, "-m", "challenge.cli", "migrate"],
+        env=environ | {"CHALLENGE_DATA_DIR": str(tmp_path / "data")},
+        check=True,
+        umask=0o022,
+    )
+    kept = [tmp_path / "data", *(tmp_path / "data").iterdir()]
+    assert len(kept) > 1
+    assert [path.name for path in kept if path.stat().st_mode & 0o077] == []
