@@ -71,9 +71,9 @@ def demo(echo: Echo, people: int) -> int:
         echo(f"\n  Landing page  {web}/")
         echo(f"  Inbox         {web}/inbox")
         echo(f"  Dashboard     {web}/dashboard/   name {DEMO_USER}, password {DEMO_PASSWORD}")
-        echo(
-            f"  Commands      CHALLENGE_DATA_DIR={settings.data_dir} {Path(sys.argv[0])} stats   (or audit, preview, …)"
-        )
+        port = "" if settings.port == Settings().port else f" CHALLENGE_PORT={settings.port}"
+        told = f"CHALLENGE_DATA_DIR={settings.data_dir}{port} {Path(sys.argv[0])} stats"
+        echo(f"  Commands      {told}   (or audit, preview, …)")
         echo(f"\n{people} synthetic people sign up now. A day takes about ten seconds. Ctrl-C stops everything.\n")
         crowd.start()
 

@@ -10,14 +10,17 @@ import sqlite3
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import EmailMessage
+from email.utils import parsedate_to_datetime
 from html import unescape
 from pathlib import Path
 
 KEPT = 20_000
+_DATE = re.compile(rb"(?im)^date:[ \t]*(.+?)\r?$")
 LARGEST_ID = 2**63 - 1  # what SQLite can hold; a larger number in an address finds nothing
 _COLUMNS = "id, sender, recipient, received_at, subject, mail_key, raw"
 
@@ -37,6 +40,16 @@ class StoredMail:
     @property
     def message(self) -> EmailMessage:
         return email.message_from_bytes(self.raw, policy=email.policy.default)
+
+    @property
+    def written_at(self) -> str:
+        """Its date as the person reads it, in the time of the trial: under a warped clock that is what counts."""
+        found = _DATE.search(self.raw.partition(b"\r\n\r\n")[0])
+        with suppress(ValueError):
+            return (
+                f"{parsedate_to_datetime(found[1].decode('ascii', 'replace')):%a %-d %b %Y, %H:%M %Z}" if found else ""
+            )
+        return ""
 
     @property
     def text(self) -> str:

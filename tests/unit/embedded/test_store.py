@@ -109,10 +109,27 @@ def test_it_shows_a_header_as_a_person_reads_it(header: bytes, shown: str) -> No
     assert [value for _, value in received(header + b"\r\n\r\nx").headers] == [shown]
 
 
+@pytest.mark.parametrize(
+    ("date", "shown"),
+    [
+        (b"Tue, 09 Mar 2027 08:00:00 +0000", "Tue 9 Mar 2027, 08:00 UTC"),
+        (b"Tue, 09 Mar 2027 08:00:00 +0200", "Tue 9 Mar 2027, 08:00 UTC+02:00"),
+        (b"Tue, 99 Mar 2027 08:00:00 +0000", ""),
+        (b"soon", ""),
+        (b"\xff", ""),
+    ],
+)
+def test_it_says_when_a_mail_was_written(date: bytes, shown: str) -> None:
+    assert received(b"From: a@b\r\nDate: " + date + b"\r\n\r\nx").written_at == shown
+    assert received(b"From: a@b\r\n\r\nDate: " + date).written_at == ""
+
+
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from([b"From", b"To", b"Subject", b"Content-Type", b"Content-Transfer-Encoding", b"Content-ID"]),
+            st.sampled_from(
+                [b"From", b"Date", b"To", b"Subject", b"Content-Type", b"Content-Transfer-Encoding", b"Content-ID"]
+            ),
             st.one_of(
                 st.binary(max_size=30),
                 st.sampled_from([b"text/html; charset=x", b"multipart/mixed; boundary=b", b"image/png", b"base64"]),
@@ -124,5 +141,13 @@ def test_it_shows_a_header_as_a_person_reads_it(header: bytes, shown: str) -> No
 )
 def test_it_can_show_whatever_comes_over_the_wire(fields: list[tuple[bytes, bytes]], body: bytes) -> None:
     mail = received(b"".join(name + b": " + value + b"\r\n" for name, value in fields) + b"\r\n" + body)
-    shown = [mail.text, mail.html, mail.source, *mail.links, *mail.pictures, *(value for _, value in mail.headers)]
+    shown = [
+        mail.text,
+        mail.html,
+        mail.source,
+        mail.written_at,
+        *mail.links,
+        *mail.pictures,
+        *(value for _, value in mail.headers),
+    ]
     assert not any("\ud800" <= letter <= "\udfff" for letter in "".join(shown)), "half a character cannot be sent"
