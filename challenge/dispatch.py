@@ -33,7 +33,7 @@ from challenge.models import (
     UtcDateTime,
     Worker,
 )
-from challenge.plan import plan_for
+from challenge.plan import plan_for, plan_now
 from challenge.programme.definition import Challenge
 from challenge.settings import OnUncertain, Settings
 
@@ -272,6 +272,9 @@ def _move(session: Session, number: int | None, challenge: Challenge, settings: 
         return
     why = ours or "outage"
     append(session, enrollment, EventKind.missed, now, delivery=row, detail={"key": row.key, "why": why})
+    plan_now(
+        session, enrollment, challenge.length, now
+    )  # or the next look would find the same morning missed once more
 
 
 def _dead_holders(session: Session, settings: Settings) -> set[str]:

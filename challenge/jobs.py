@@ -14,7 +14,7 @@ import os
 import socket
 import threading
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -29,7 +29,7 @@ from challenge.alerts import raise_alert
 from challenge.clock import Clock
 from challenge.db import Database
 from challenge.delivery.relay import SmtpUrl, Timeouts
-from challenge.delivery.send import drain
+from challenge.delivery.send import drain, give_up_claims
 from challenge.delivery.smtp import Sender
 from challenge.dispatch import beat, leave
 from challenge.editions import keep
@@ -53,6 +53,8 @@ class _Process:
     sender: Sender
     loop: asyncio.AbstractEventLoop
     worker: str
+    drains: threading.Lock = field(default_factory=threading.Lock)
+    has_failed: bool = False  # the last drain: what it held may still be claimed
 
 
 _process: _Process | None = None
@@ -83,11 +85,14 @@ def drain_due() -> dict[str, int]:
     work = drain(
         process.database, process.composer, process.sender, process.worker, process.clock.now, seconds=DRAIN_SECONDS
     )
-    try:
-        done = process.loop.run_until_complete(work)
-    except Exception as error:
-        _tell_failed(process.database, error)
-        raise
+    with process.drains:
+        try:
+            done = process.loop.run_until_complete(work)
+            process.has_failed = False
+        except Exception as error:
+            process.has_failed = True
+            _tell_failed(process.database, error)
+            raise
     if done.counts or done.stopped:
         counts = {str(kind): count for kind, count in done.counts.items()}
         log.info(
@@ -150,9 +155,21 @@ def _keep_beating(settings: Settings, name: str, stopped: threading.Event) -> No
     while not stopped.wait(min(10.0, settings.lease_seconds / 4)):
         try:
             beat(database, name)
+            _look_after(database, settings)
         except Exception:  # the edge of a thread: one lost beat must not end the heartbeat
             log.exception("A heartbeat was not written.", extra={"action": "beat_failed"})
     database.close()
+
+
+def _look_after(database: Database, settings: Settings) -> None:
+    """After a failed drain: it could not give its claims back while the database was away, and no hint comes for them."""
+    process = _process
+    if process is not None and process.has_failed and process.drains.acquire(blocking=False):
+        try:
+            give_up_claims(database, process.worker, settings, process.clock.now())
+            process.has_failed = False
+        finally:
+            process.drains.release()
 
 
 def waiting(queue: Queue) -> dict[str, Any]:

@@ -150,6 +150,7 @@ def plan(days: int, facts: Iterable[Fact], now: datetime) -> Plan:
 
     Facts that happened at the same instant count in the order given.
     """
+    facts = tuple(facts)
     ordered = sorted(facts, key=lambda fact: fact.at)
     walk = _Walk(days, next((fact.rhythm for fact in ordered if fact.rhythm), Rhythm("UTC", 8)))
     for fact in ordered:
@@ -158,7 +159,9 @@ def plan(days: int, facts: Iterable[Fact], now: datetime) -> Plan:
         _pass_mornings(walk, fact.at + _INSTANT)
         _apply(walk, fact)
     _pass_mornings(walk, now + _INSTANT)
-    owed, state, look_again_at = (*walk.owed, *walk.copies), walk.state, _look_again(walk)
+    to_come = [fact.at for fact in facts if fact.at > now]  # written by a machine whose clock is ahead
+    owed, state = (*walk.owed, *walk.copies), walk.state
+    look_again_at = min((at for at in (_look_again(walk), *to_come) if at), default=None)
     return Plan(owed, _upcoming(walk), state, look_again_at)
 
 

@@ -129,10 +129,11 @@ def change(session: Session, enrollment_id: int, wishes: Wishes, now: datetime) 
 
 def unsubscribe(session: Session, enrollment_id: int, now: datetime, *, how: str, everything: bool = True) -> bool:
     """Stops this challenge, or everything for this address, and cancels what was already queued."""
-    _, subscriber = lock(session, enrollment_id)
     changed = False
-    mine = select(Enrollment.id).where(Enrollment.subscriber_id == subscriber.id).order_by(col(Enrollment.id))
-    for other in session.exec(mine).all() if everything else [enrollment_id]:
+    owner = select(Enrollment.subscriber_id).where(Enrollment.id == enrollment_id).scalar_subquery()
+    mine = select(Enrollment.id).where(Enrollment.subscriber_id == owner).order_by(col(Enrollment.id))
+    runs = session.exec(mine).all() if everything else []
+    for other in runs or [enrollment_id]:  # locked in one order, whichever run's link was used
         enrollment, _ = lock(session, other or 0)
         if enrollment.state is EnrollmentState.stopped:
             continue

@@ -235,10 +235,22 @@ def _plan(session: Session, people: Sequence[tuple[int, EnrollmentState]], days:
         wanted = plan(days, facts[id], now)
         _compare(changes, id, state, wanted, rows[id], now)
         changes.people.append(
-            {"person": id, "new_state": _state_after(state, wanted), "look_again_at": wanted.look_again_at}
+            {
+                "person": id,
+                "new_state": _state_after(state, wanted),
+                "look_again_at": wanted.look_again_at or _when_gone_early(wanted, rows[id]),
+            }
         )
     changes.write(session)
     return len(people)
+
+
+def _when_gone_early(wanted: Plan, rows: dict[str, _Row]) -> datetime | None:
+    """A mail that left before the person moved it closes nothing any more, so nothing else would wake the planner."""
+    coming = next((owed for owed in wanted.upcoming if owed.is_daily), None)
+    row = rows.get(coming.key) if coming else None
+    is_gone = row is not None and row.state not in (*OPEN_STATES, DeliveryState.cancelled)
+    return coming.due_at if coming and is_gone else None
 
 
 def _rows(session: Session, ids: Sequence[int]) -> dict[int, dict[str, _Row]]:

@@ -26,6 +26,7 @@ from challenge.delivery.relay import said
 from challenge.delivery.retry import Decision, decide
 from challenge.delivery.smtp import Kind, Outcome
 from challenge.dispatch import close_uncertain, later, stop_sending
+from challenge.errors import NotFound
 from challenge.events import lock
 from challenge.guards import tally
 from challenge.models import Delivery, DeliveryState
@@ -68,7 +69,7 @@ class DeliveryLedger:
         self._answers_in = 0.0  # seconds from a dot to its reply, lately
         self._kept: dict[int, Kept] = {}
         self._tally: dict[tuple[str, str], int] = {}
-        self.is_broken = False
+        self.is_broken = self._is_settling = False
         self.counts: dict[str, int] = {}
 
     @property
@@ -100,6 +101,8 @@ class DeliveryLedger:
 
     async def settle(self) -> None:
         """Returns when everything noted is durable; tries for half a minute while the database is away, then raises."""
+        self._is_settling = True  # or a commit that ends would begin another, and what it holds would not be waited for
+        self._cancel_timer()
         if self._writing is not None:
             await asyncio.wait([self._writing])
         for index, pause in enumerate(_SETTLE_PAUSES):
@@ -114,14 +117,18 @@ class DeliveryLedger:
                 return
 
     def close(self) -> None:
+        self._cancel_timer()
+        self._book.close()
+
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._book.close()
+            self._timer = None
 
     def _wake(self) -> None:
         """The next commit begins when half of the lines wait for it: then the relay has the other half to work on
         meanwhile, and a commit still serves many. For a relay far away it begins at once."""
-        if self._writing is not None:
+        if self._writing is not None or self._is_settling:
             return
         loop = asyncio.get_running_loop()
         if len(self._waiting.dots) >= len(self._on_the_wire) or self._is_far:
@@ -210,7 +217,10 @@ class DeliveryLedger:
         found = session.exec(select(Delivery.enrollment_id).where(Delivery.id == outcome.id)).first()
         if found is None:
             return
-        enrollment, subscriber = lock(session, found)
+        try:
+            enrollment, subscriber = lock(session, found)
+        except NotFound:
+            return  # erased meanwhile: nothing is kept, and the other outcomes must be
         row = session.get_one(Delivery, outcome.id, with_for_update=True, populate_existing=True)
         if row.claimed_by != self._worker or row.state not in (DeliveryState.claimed, DeliveryState.handed_over):
             return  # closed by somebody else while we held it: their word stands

@@ -7,6 +7,7 @@ relay is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -17,6 +18,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select, update
 
 from challenge.alerts import raise_alert
@@ -28,12 +30,13 @@ from challenge.delivery.smtp import Envelope, Kind, Outcome, Sender, SendResult
 from challenge.dispatch import (
     DEFERRED_LASTS,
     claim_due,
+    is_stopped,
     over_domain_rate,
     paused_domains,
     release,
     stop_sending,
 )
-from challenge.errors import ChallengeError
+from challenge.errors import ChallengeError, NotFound
 from challenge.events import address_hash, append, installation_key, lock
 from challenge.journey import day_of, is_copy, may_come, next_waking
 from challenge.models import (
@@ -53,6 +56,7 @@ from challenge.rendering.templates import Content
 from challenge.settings import Settings
 
 BATCH = 500
+LOOK_SECONDS, STALE_SECONDS = 1.0, 60.0
 _ALLOWED = {
     "confirm": (EnrollmentState.pending,),
     "": (EnrollmentState.active, EnrollmentState.ended),
@@ -85,14 +89,27 @@ async def drain(
     ledger = DeliveryLedger(database, composer.settings, worker, composer.challenge.edition, now)
     feed = _Feed(database, composer, ledger, worker, now, time.monotonic() + seconds)
     try:
-        result = await sender.send(feed.next, ledger)
-        await ledger.settle()
-    finally:
-        await feed.give_back()
-        ledger.close()
+        try:
+            result = await sender.send(feed.next, ledger)
+            await ledger.settle()
+        finally:
+            await feed.give_back()
+            ledger.close()
+        if feed.failed is not None:
+            raise feed.failed
+    except Exception:
+        with contextlib.suppress(SQLAlchemyError):  # else `jobs` does it when the database is back
+            await asyncio.to_thread(give_up_claims, database, worker, composer.settings, now())
+        raise
     if result.stopped:
         _tell(database, result)
     return Drained(ledger.counts, result.stopped)
+
+
+def give_up_claims(database: Database, worker: str, settings: Settings, now: datetime) -> None:
+    """What a drain that failed still holds: others would leave it alone as long as this worker beats."""
+    with database.write() as session:
+        release(session, [worker], settings, now)
 
 
 class _Feed:
@@ -112,6 +129,8 @@ class _Feed:
         self._ready: deque[Letter] = deque()
         self._coming: asyncio.Future[list[Letter]] | None = None
         self._empty = False
+        self._looked_at = self._claimed_at = time.monotonic()
+        self.failed: Exception | None = None
         self._told: set[str] = set()
 
     async def next(self) -> Envelope | None:
@@ -120,6 +139,9 @@ class _Feed:
                 self._coming = asyncio.ensure_future(asyncio.to_thread(self._claim))
             if self._ledger.is_broken:
                 return None
+            if self._ready and time.monotonic() - self._looked_at > LOOK_SECONDS:
+                await self._look_again()
+                continue
             if self._ready:
                 if envelope := self._envelope(self._ready.popleft()):
                     return envelope
@@ -127,20 +149,40 @@ class _Feed:
             if self._coming is None:
                 return None
             coming = self._coming
-            letters = await asyncio.shield(coming)
+            try:
+                letters = await asyncio.shield(coming)
+            except Exception as error:  # what is on its way is finished and written down first; `drain` raises it then
+                log.exception("Nothing more can be claimed.", extra={"action": "claim_failed"})
+                self.failed, letters = error, []
             if self._coming is coming:
                 self._coming = None
                 self._ready.extend(letters)
-                self._empty = not letters
+                self._empty, self._claimed_at = not letters, time.monotonic()
 
     async def give_back(self) -> None:
         """What was claimed but not taken goes back at once."""
         if self._coming is not None:
-            self._ready.extend(await self._coming)
+            with contextlib.suppress(Exception):  # what it claimed comes back with `release`
+                self._ready.extend(await self._coming)
         ids = [letter.to.delivery_id for letter in self._ready]
         self._ready.clear()
         if ids:
             await asyncio.to_thread(self._release, ids)
+
+    async def _look_again(self) -> None:
+        """Sending may have been stopped; and what waited long for its turn is asked again whether it may still come."""
+        self._looked_at = time.monotonic()
+        if await asyncio.to_thread(self._is_stopped):
+            self._empty = True
+        elif self._looked_at - self._claimed_at < STALE_SECONDS:
+            return
+        ids = [letter.to.delivery_id for letter in self._ready]
+        self._ready.clear()
+        await asyncio.to_thread(self._release, ids)
+
+    def _is_stopped(self) -> bool:
+        with self._database.read() as session:
+            return bool(is_stopped(session))
 
     def _is_over(self) -> bool:
         return self._empty or time.monotonic() > self._until
@@ -212,6 +254,7 @@ class _Found(NamedTuple):
     tracking: bool
     locale: str
     variant: str
+    plan_at: datetime | None
 
     @property
     def is_asked_for(self) -> bool:
@@ -251,6 +294,7 @@ _FOUND = (
         Subscriber.tracking,
         Subscriber.locale,
         Enrollment.variant,
+        Enrollment.plan_at,
     )
     .join(Enrollment, col(Enrollment.id) == col(Delivery.enrollment_id))
     .join(Subscriber, col(Subscriber.id) == col(Enrollment.subscriber_id))
@@ -274,6 +318,9 @@ def prepare(
     letters, aside, broken = [], [], []
     for row in rows:
         try:
+            if row.plan_at is not None and row.plan_at <= now:
+                aside.append(row)  # something happened to its person: what they are owed now is not known yet
+                continue
             is_wanted = row.email_key not in blocked and row.state in _ALLOWED.get(row.mail, _ALLOWED[""])
             if not is_wanted or row.domain in waits or not row.may_come(now):
                 aside.append(row)
@@ -321,7 +368,10 @@ def _set_aside(
     """Closes or puts off what may not be sent now, unless somebody else has changed it since."""
     with database.write() as session:
         for found in rows:
-            enrollment, _ = lock(session, found.enrollment_id)
+            try:
+                enrollment, _ = lock(session, found.enrollment_id)
+            except NotFound:
+                continue  # erased since
             row = session.get_one(Delivery, found.id, with_for_update=True, populate_existing=True)
             if row.state is not DeliveryState.claimed:
                 continue

@@ -298,12 +298,19 @@ class _Courier:
             data = await self._unless_closing(line, Stage.data, bad)
             bad = bad or (data if data is not None and data.code != 354 else None)
         if self.suspect is not None and bad is not None:
-            self._clear_up(is_twice=all(reply is not None and reply.code < 300 for reply in (mail, rcpt, data)))
+            # Two yeses and then no 354: the first may be about the mail before, and the last about this recipient.
+            self._clear_up(is_twice=all(reply is not None and reply.code < 300 for reply in (mail, rcpt)))
             raise LineLost("the relay fell out of step")  # what it said may be about the mail before
         self._clear_up()
         if bad is None:
             return True
         self.job, self.announced = None, False
+        if (
+            bad.code < 400
+        ):  # neither a yes to what was asked nor a no: it does not follow, so nothing it says later counts
+            line.abort()
+            self._report(job.envelope, Kind.unsent, bad.stage, None, f"the relay spoke out of turn ({bad})")
+            return False
         self._report(job.envelope, Kind.refused, bad.stage, bad)
         await self._clear(line, bad, body_expected=data is not None and data.code == 354)
         return False
