@@ -162,6 +162,7 @@ WRONG = {
         "unknown position",
         "seated, standing, lying",
     ),
+    "unknown sides": ("sets = 1", 'sides = "left"\nsets = 1', "sides", "'left' is an unknown sides", "one then other"),
     "an unknown exercise": (
         'partner = ["reach"]',
         'partner = ["x"]',
