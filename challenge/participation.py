@@ -164,6 +164,14 @@ def agree_to_programme(session: Session, enrollment_id: int, challenge: Challeng
     return True
 
 
+def has_joined(session: Session, subscriber: Subscriber) -> bool:
+    """Whether this person is known to have joined the paid programme, in whichever run of the challenge."""
+    runs = select(Enrollment.id).where(Enrollment.subscriber_id == subscriber.id)
+    return (
+        session.exec(select(Conversion.id).where(col(Conversion.enrollment_id).in_(runs)).limit(1)).first() is not None
+    )
+
+
 def erase(session: Session, subscriber_id: int) -> None:
     """Everything about the person goes; an address that must not be mailed stays known as a hash."""
     mine = select(Enrollment.id).where(Enrollment.subscriber_id == subscriber_id)

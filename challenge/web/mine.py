@@ -11,7 +11,7 @@ from flask import Blueprint, Response, render_template, request
 from sqlmodel import Session, select
 
 from challenge import participation as acts
-from challenge.events import done_days, lock
+from challenge.events import done_times, lock
 from challenge.journey import day_of
 from challenge.models import Consent, Enrollment, Subscriber
 from challenge.plan import current_plan
@@ -29,9 +29,10 @@ def certificate(token: str) -> str:
     enrollment_id, _ = service().tokens.read(Purpose.day, token, 2)
     with service().database.read() as session:
         enrollment, subscriber = person(session, enrollment_id)
-        done = done_days(session, enrollment_id)
+        done = done_times(session, enrollment_id)
         known = select(Consent.id).where(Consent.enrollment_id == enrollment_id, Consent.kind == "programme")
         agreed = session.exec(known).first() is not None
+        may_ask = bool(done) and enrollment.state != "pending" and not acts.has_joined(session, subscriber)
         out = acts.opened_days(session, enrollment_id)
     links, to = service().composer.links, Address(enrollment_id, 0, "finish")
     preferences = preferences_path(enrollment_id)
@@ -40,11 +41,11 @@ def certificate(token: str) -> str:
         subscriber=subscriber,
         done=sorted(done),
         agreed=agreed,
+        may_ask=may_ask,
         days=[(number, links.day_path(to, number)) for number in sorted({*out, *done})],
-        today=service().clock.now().astimezone(ZoneInfo(subscriber.timezone)),
+        finished=max(done.values(), default=service().clock.now()).astimezone(ZoneInfo(subscriber.timezone)),
         preferences=preferences,
         nonce=nonce(preferences.rpartition("/")[2]),
-        enrollment=enrollment,
     )
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import altcha
 import pytest
 from flask.testing import FlaskClient
-from sqlmodel import func, select
+from sqlmodel import col, func, select, update
 
+from challenge import conversions
+from challenge import participation as acts
 from challenge.access.users import add_user
 from challenge.clock import set_up
 from challenge.db import Database
@@ -277,6 +279,47 @@ def test_it_keeps_preferences_and_shows_and_erases_data(site: Site) -> None:
     site.press(page, do="erase", really="yes")
     assert (site.count(Subscriber), site.count(Event), site.count(Delivery)) == (0, 0, 0)
     assert site.client.get(page).status_code == 404
+
+
+@pytest.mark.parametrize("known", ["nobody", "agreed", "joined"])
+def test_it_offers_news_of_the_programme_once_and_sells_nothing(site: Site, known: str) -> None:
+    to = site.person()
+    certificate = site.links.path(Link.certificate, to)
+    ask = "Yes, write to me about it"
+    assert ask not in site.client.get(certificate).text  # nothing done yet
+    day = site.links.day_path(to, 1)
+    site.press(day, f"{day}/complete")
+    assert ask in site.client.get(certificate).text
+    if known == "agreed":
+        path = site.links.preferences_path(to)
+        site.press(path, do="programme")
+    elif known == "joined":
+        told = conversions.read({"key": "o1", "email": "ana@example.com"}, NOON)
+        tokens = site.app.extensions["challenge"].tokens
+        with site.database.write() as session:
+            conversions.record(session, told, shipped().slug, tokens, NOON, "file")
+    page = site.client.get(certificate).text
+    assert (ask in page) == (known == "nobody")
+    assert ("You said yes to news" in page) == (known == "agreed")
+    assert (shipped().invitation_url in page, shipped().invitation_label in page) == (False, False)
+
+
+def test_it_dates_the_certificate_by_the_last_day_done(site: Site) -> None:
+    to = site.person()
+    late = datetime(2027, 2, 28, 23, 30, tzinfo=UTC)
+    with site.database.write() as session:
+        for day in range(1, 6):
+            acts.complete(session, 1, day, late + timedelta(days=day - 5))
+        acts.undo(session, 1, 2, 5, late, of="completed")
+        acts.complete(session, 1, 2, late)
+        acts.change(session, 1, acts.Wishes(timezone="Europe/Berlin"), NOON)
+    page = site.client.get(site.links.path(Link.certificate, to)).text
+    assert "You did all 5 days" in page
+    assert "March 1, 2027" in page  # in Berlin it was the next day already
+    with site.database.write() as session:
+        session.exec(update(Event).where(col(Event.day) == 2).values(occurred_at=late - timedelta(days=1)))
+        session.exec(update(Event).where(col(Event.day) == 5).values(occurred_at=late - timedelta(days=3)))
+    assert "February 28, 2027" in site.client.get(site.links.path(Link.certificate, to)).text
 
 
 def test_it_records_opens_and_clicks_and_keeps_machines_apart(site: Site) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.policy
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def said(mail: Mail) -> str:
 
 
 def with_page(page: str) -> Mail:
-    return Mail(DAY.content, DAY.language, DAY.subject, DAY.text, page, parsed(page))
+    return replace(DAY, page=page, root=parsed(page))
 
 
 def test_it_has_nothing_to_say_about_any_mail_in_any_language() -> None:
@@ -64,6 +65,31 @@ def test_it_has_nothing_to_say_about_mails_from_right_to_left(
     assert "\u2068Ana\u2069" in mail.text
     outside = re.sub(r"«.*?»", "", mail.text.split("\n--\n")[0], flags=re.S)
     assert re.findall(r"[A-Za-z]{3,}", re.sub(r"https?://\S+", "", outside)) == []
+
+
+def test_only_the_invitation_leads_to_the_paid_programme() -> None:
+    programme = shipped().programme
+    for tracking in (True, False):
+        for content in (one._replace(tracking=tracking) for one in contents(shipped(), "en")):
+            mail = rendered(COMPOSER.templates, content, COMPOSER.links)
+            said = mail.text.split("\n--\n")[0] + mail.page
+            assert (mail.invitation in said, programme in said) == (content.mail == "invitation",) * 2, mail.name
+    for address in (DAY.invitation, shipped().invitation_url):
+        assert "a link to the paid programme" in said_of(address)
+
+
+def said_of(address: str) -> str:
+    return said(with_page(DAY.page.replace("</body>", f'<p><a href="{address}">See more of it</a></p></body>')))
+
+
+def test_the_confirmation_does_not_tell_a_stranger_that_they_joined() -> None:
+    for content, joined in ((Content("confirm"), False), (Content("welcome"), True)):
+        mail = rendered(COMPOSER.templates, content, COMPOSER.links)
+        for part in (mail.text, mail.page):
+            assert ("because this address joined" in part, "because somebody typed this address" in part) == (
+                joined,
+                not joined,
+            )
 
 
 @pytest.mark.parametrize(
@@ -117,7 +143,7 @@ def test_it_finds_each_harm(pattern: str, instead: str, problem: str) -> None:
     [("", "is empty"), ("Re: Day 3", "looks like an answer"), ("x" * 61, "too long"), ("Day 3 of MS", "says 'MS'")],
 )
 def test_it_reads_the_subject(subject: str, problem: str) -> None:
-    assert problem in said(Mail(DAY.content, DAY.language, subject, DAY.text, DAY.page, DAY.root))
+    assert problem in said(replace(DAY, subject=subject))
 
 
 def test_it_offers_to_say_it_by_mail_where_mail_is_taken() -> None:
@@ -176,7 +202,7 @@ def test_it_does_not_start_with_a_variant_that_cannot_be_sent(
 
 def test_it_reads_what_is_hard_to_read() -> None:
     hard = "Individualised neurorehabilitation interventions necessitate perseverance. " * 20 + DAY.text
-    assert "reads like school grade" in said(Mail(DAY.content, DAY.language, DAY.subject, hard, DAY.page, DAY.root))
+    assert "reads like school grade" in said(replace(DAY, text=hard))
 
 
 def test_it_excuses_only_what_is_used_and_lacking() -> None:
