@@ -281,6 +281,29 @@ def test_it_keeps_preferences_and_shows_and_erases_data(site: Site) -> None:
     assert site.client.get(page).status_code == 404
 
 
+def test_it_puts_every_day_into_the_calendar_and_no_way_into_the_pages(site: Site) -> None:
+    to = site.person()
+    path = site.links.path(Link.calendar, to)
+
+    def days() -> list[str]:
+        return re.findall(r"DTSTART;TZID=(\S+)", site.client.get(path).text)
+
+    assert days() == [f"UTC:2027030{day}T080000" for day in range(2, 7)]
+    choices = site.links.preferences_path(to)
+    site.press(choices, pace="weekly", timezone="Europe/Berlin", hour="19", locale="de")
+    told = site.client.get(path)
+    assert told.mimetype == "text/calendar"
+    assert days() == [
+        f"Europe/Berlin:{day}T190000" for day in ("20270302", "20270309", "20270316", "20270323", "20270330")
+    ]
+    whole = told.text.replace("\r\n ", "")
+    assert "SUMMARY:Tag 1: Ein sanfter Anfang\r\n" in whole
+    assert "DESCRIPTION:Der Link ist in deiner E-Mail von diesem Morgen.\r\n" in whole
+    assert not re.search(r"https?:|URL|/day/|/preferences/|MS\b", whole)
+    site.press(choices, do="pause")
+    assert days() == []
+
+
 @pytest.mark.parametrize("known", ["nobody", "agreed", "joined"])
 def test_it_offers_news_of_the_programme_once_and_sells_nothing(site: Site, known: str) -> None:
     to = site.person()
