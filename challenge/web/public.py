@@ -39,6 +39,13 @@ def sign_up() -> Any:
     return redirect(url_for("public.check_inbox"), 303)
 
 
+@room.get("/signup")
+def signed_up() -> Any:
+    """Where a form that was not right leaves the browser, opened again: to the form."""
+    words: dict[str, Any] = {name: request.args[name] for name in ("lang", *_KEPT) if name in request.args}
+    return redirect(url_for("public.landing", **words), 303)
+
+
 @room.get("/check-inbox")
 def check_inbox() -> str:
     return render_template("check_inbox.html")

@@ -141,7 +141,7 @@ def test_it_counts_a_trembling_tap_once(stage: Stage, page: Any) -> None:
     page.goto(stage.url + person.preferences)
     page.wait_for_timeout(2100)
     page.dblclick("button:text-is('Pause my e-mails')")
-    page.wait_for_selector("button:text-is('Go on tomorrow')")
+    page.wait_for_selector("button:text-is('Go on with my days')")
     assert enrollment(stage, person).state is EnrollmentState.paused
 
 
@@ -229,7 +229,7 @@ def test_it_works_without(stage: Stage, browser: Any, missing: str) -> None:
     page.goto(stage.url + person.day(2))
     hand.tap("Not today, I need rest")
     page.goto(stage.url + person.preferences)
-    hand.tap("Save when")
+    hand.tap("Save my choices")
     found = [count(stage, person, kind) for kind in (EventKind.completed, EventKind.undone, EventKind.rested)]
     assert found == [2, 1, 1]
     context.close()

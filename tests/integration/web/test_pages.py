@@ -14,11 +14,12 @@ import pytest
 from flask.testing import FlaskClient
 from sqlmodel import col, func, select, update
 
-from challenge import conversions
+from challenge import conversions, signup
 from challenge import participation as acts
 from challenge.access.users import add_user
 from challenge.clock import set_up
 from challenge.db import Database
+from challenge.events import lock
 from challenge.models import Consent, Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind, Subscriber
 from challenge.plan import plan_due
 from challenge.programme.definition import shipped
@@ -58,6 +59,17 @@ class Site:
         clock = self.app.extensions["challenge"].clock
         plan_due(self.database, shipped(), clock.now())
         return to
+
+    def began(self, days: int, **wishes: Any) -> Address:
+        """Somebody whose days began so many days ago."""
+        at = NOON - timedelta(days=days)
+        with self.database.write() as session:
+            fields = {"email": "ana@example.com", "timezone": "UTC"}
+            signup.register(session, signup.read(fields), shipped(), at)
+            enrollment, subscriber = lock(session, 1)
+            signup.confirm(session, enrollment, subscriber, shipped(), at, source="test")
+            acts.change(session, 1, acts.Wishes(**wishes), at)
+        return Address(1, 1, "day-1")
 
     def path(self, url: str) -> str:
         return url.removeprefix(self.links.base_url)
@@ -227,7 +239,8 @@ def test_it_changes_nothing_on_get_or_without_the_nonce(site: Site) -> None:
     before = site.count(Event)
     page = site.links.day_path(to, 1)
     for action in ("complete", "undo", "rest", "position"):
-        assert site.client.get(f"{page}/{action}").status_code == 405
+        answer = site.client.get(f"{page}/{action}")
+        assert (answer.status_code, answer.headers["Location"]) == (303, page)
         assert site.client.post(f"{page}/{action}").status_code == 200
     for path in (page, site.links.preferences_path(to), site.path(site.links.unsubscribe_url(to))):
         assert site.client.get(path).status_code == 200
@@ -242,6 +255,84 @@ def test_it_rests_and_takes_the_rest_back(site: Site) -> None:
     page = site.links.day_path(to, 1)
     site.press(page, f"{page}/rest")
     assert site.events(EventKind.rested) == 0  # day 1 has not come yet: there is nothing to rest from
+
+
+def test_it_names_the_mail_that_really_comes_next(site: Site) -> None:
+    to = site.began(2)  # day 1 came yesterday, day 2 this Monday morning
+    page = site.links.day_path(to, 2)
+    assert "The next e-mail comes Tuesday at 8\N{NO-BREAK SPACE}am." in site.press(page, f"{page}/complete").text
+    site.press(page, f"{page}/undo", of="completed")
+    resting = site.press(page, f"{page}/rest").text
+    assert "Tomorrow is a rest day." in resting
+    assert "The next e-mail comes Tuesday at 8\N{NO-BREAK SPACE}am." in resting  # that of the rest day
+
+
+def test_it_names_a_nudge_when_that_comes_next(site: Site) -> None:
+    to = site.began(1, pace="weekly")  # day 1 came this Monday morning
+    page, choices = site.links.day_path(to, 1), site.links.preferences_path(to)
+    assert "are saved. The next e-mail comes Thursday at 8" in site.press(choices, hour="8").text
+    done = site.press(page, f"{page}/complete").text
+    assert "The next e-mail comes Monday, March\N{NO-BREAK SPACE}8, at 8\N{NO-BREAK SPACE}am." in done
+
+
+def test_it_says_when_the_next_mail_comes_after_each_choice(site: Site) -> None:
+    to = site.began(1)
+    choices, leave = site.links.preferences_path(to), site.path(site.links.unsubscribe_url(to))
+
+    def told(answer: Any) -> str:
+        (words,) = re.findall(r'(?s)<(?:p|div) role="status"[^>]*>(.*?)</(?:p|div)>', answer.text)
+        return " ".join(re.sub(r"<[^>]+>", "", words).replace("\N{NO-BREAK SPACE}", " ").split())
+
+    assert told(site.press(choices, hour="19")) == "Your choices are saved. The next e-mail comes Tuesday at 7 pm."
+    weekly = "The next e-mail comes Thursday at 7 pm."
+    assert told(site.press(leave, do="pace weekly")).endswith(f"That is how your e-mails come from now on. {weekly}")
+    for page in (choices, leave):
+        paused = told(site.press(page, do="pause"))
+        assert paused.startswith("You are on a break. No e-mails come until you go on.")
+        assert "next e-mail" not in paused
+        assert told(site.press(choices, hour="18")) == "Your choices are saved."
+        site.press(choices, hour="19")
+        assert told(site.press(page, do="resume")) == f"Welcome back. {weekly}"
+    site.client.post(leave, data={"do": "everything"})
+    assert told(site.press(leave, do="go on")) == f"That is taken back. Your e-mails go on. {weekly}"
+
+
+def test_it_offers_rest_only_where_there_is_something_to_move(site: Site) -> None:
+    to = site.began(1)
+    page, leave = site.links.day_path(to, 1), site.path(site.links.unsubscribe_url(to))
+    assert "Not today, I need rest" in site.client.get(page).text
+    site.client.post(leave, data={"do": "everything"})
+    assert "Not today, I need rest" not in site.client.get(page).text
+    site.press(leave, do="go on")
+    assert "Not today, I need rest" in site.client.get(page).text
+
+
+def test_it_saves_all_choices_at_once_and_loses_none(site: Site) -> None:
+    to = site.began(1)
+    choices = site.links.preferences_path(to)
+    page = site.client.get(choices).text
+    form = re.search(r'(?s)<form method="post" id="choices".*?</form>', page)
+    assert form is not None
+    names = set(re.findall(r'name="(\w+)"', form[0]))
+    assert {"hour", "timezone", "pace", "position", "goal", "first_name", "locale", "tracking"} <= names
+    assert page.count('value="save"') == 1
+    typed: dict[str, Any] = {"hour": "19", "first_name": "Ana", "position": "lying", "tracking": "off", "locale": "de"}
+    for do, wish in (("pause", "resume"), ("resume", "pause"), ("save", "pause")):
+        after = site.press(choices, do=do, **(typed | {"first_name": "www.example.com"} if do == "save" else typed))
+        assert f'name="do" value="{wish}"' in after.text
+        assert re.search(r'<option value="19" selected>', after.text)
+        assert re.search(r'value="lying" checked', after.text)
+        assert re.search(r'value="off" checked', after.text)
+        assert re.search(r'<option value="de" lang="de" selected>', after.text)
+    assert after.status_code == 422
+    assert site.enrollment().position == "seated"
+
+
+def test_it_leads_back_to_the_form_from_its_address(site: Site) -> None:
+    answer = site.client.get("/signup?lang=de&utm_source=x")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/?lang=de&utm_source=x")
+    for words in ("", "?_scheme=javascript&_external=1&endpoint=x&_anchor=y"):
+        assert site.client.get(f"/signup{words}").headers["Location"] == "/"
 
 
 @pytest.mark.parametrize("encoding", ["application/x-www-form-urlencoded", "multipart/form-data"])
