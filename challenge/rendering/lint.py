@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from challenge.i18n import Language
-from challenge.programme.definition import Challenge
+from challenge.programme.definition import Challenge, ContentError
 from challenge.programme.exercises import Position
 from challenge.programme.lint import MAX_GRADE, Finding
 from challenge.programme.reading import grade, words
@@ -99,9 +99,18 @@ def lint(templates: Templates, links: Links) -> list[Finding]:
     found: dict[tuple[str, str], Finding] = {}
     for locale in templates.languages.locales:
         for content in contents(templates.challenge, locale):
-            for finding in lint_mail(rendered(templates, content, links)):
+            try:
+                mail = rendered(templates, content, links)
+            except ContentError as error:
+                found.setdefault((error.where, error.problem), _broken(error))
+                continue
+            for finding in lint_mail(mail):
                 found.setdefault((content.mail, finding.text), finding)
     return list(found.values())
+
+
+def _broken(error: ContentError) -> Finding:
+    return Finding("error", error.where, error.problem, error.advice.rstrip("."))
 
 
 def lint_mail(mail: Mail) -> list[Finding]:

@@ -20,6 +20,8 @@ from challenge.web import service
 from challenge.web.speaking import language, say, speak
 
 DOUBLE_TAP_SECONDS = 2.0
+# The first half of a zone's name. Others are aliases (US/Pacific, Cuba), offsets (Etc/GMT+5) and leftovers (Factory).
+_PLACES = {"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"}
 _WEEK_DAYS = 7
 _KEPT_SECONDS = 2 * 366 * 86400
 
@@ -57,9 +59,10 @@ def labelled(options: Iterable[Position | Goal], none_of_them: str = "") -> list
     return [*first, *((option.value, say(option.label)) for option in options)]
 
 
-def zone_options() -> list[tuple[str, str]]:
-    """(name, words) of every zone that may be chosen."""
-    return [(name, name.replace("_", " ")) for name in zones()]
+def zone_options(chosen: str) -> list[tuple[str, str]]:
+    """(name, words) of every zone of a place and UTC; of the others that are accepted only the `chosen` one."""
+    shown = (name for name in zones() if name.partition("/")[0] in _PLACES or name in ("UTC", chosen))
+    return [(name, name.replace("_", " ")) for name in shown]
 
 
 def next_mail(known: Plan, subscriber: Subscriber) -> str:

@@ -88,7 +88,7 @@ def _page(token: str, *, said: str = "", error: BadInput | None = None) -> str:
         fields={} if said == "save" else request.form,
         next_words=next_mail(known, subscriber),
         hours=[(hour, language().hour(hour)) for hour in range(FIRST_HOUR, LAST_HOUR + 1)],
-        zones=zone_options(),
+        zones=zone_options(subscriber.timezone),
         positions=labelled(Position),
         goals=labelled(Goal, N_("A bit of all")),
         paces=[(pace, say(words)) for pace, words in PACES.items()],

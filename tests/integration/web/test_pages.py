@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from challenge.db import Database
 from challenge.events import lock
 from challenge.models import Consent, Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind, Subscriber
 from challenge.plan import plan_due
-from challenge.programme.definition import shipped
+from challenge.programme.definition import Challenge, shipped
+from challenge.programme.exercises import Position
 from challenge.rendering.links import Address, Link
 from challenge.settings import Settings, read_settings
 from challenge.tokens import Purpose
@@ -36,7 +38,7 @@ BROWSER = {"User-Agent": "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrom
 class Site:
     """The app, its rows and its links."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, challenge: Challenge | None = None, **settings: Any) -> None:
         environ = {
             "CHALLENGE_DATA_DIR": str(folder),
             "CHALLENGE_CLOCK_START": NOON.isoformat(),
@@ -47,7 +49,7 @@ class Site:
         self.database.migrate()
         with self.database.write() as session:
             set_up(session, self.settings)
-        self.app = create_app(self.settings, shipped())
+        self.app = create_app(self.settings, challenge or shipped())
         self.client: FlaskClient = self.app.test_client()
         self.links = self.app.extensions["challenge"].composer.links
 
@@ -70,6 +72,10 @@ class Site:
             signup.confirm(session, enrollment, subscriber, shipped(), at, source="test")
             acts.change(session, 1, acts.Wishes(**wishes), at)
         return Address(1, 1, "day-1")
+
+    def close(self) -> None:
+        self.database.close()
+        self.app.extensions["challenge"].database.close()
 
     def path(self, url: str) -> str:
         return url.removeprefix(self.links.base_url)
@@ -106,8 +112,7 @@ class Site:
 def site(tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path)
     yield site
-    site.database.close()
-    site.app.extensions["challenge"].database.close()
+    site.close()
 
 
 @pytest.mark.parametrize(
@@ -393,6 +398,45 @@ def test_it_puts_every_day_into_the_calendar_and_no_way_into_the_pages(site: Sit
     assert not re.search(r"https?:|URL|/day/|/preferences/|MS\b", whole)
     site.press(choices, do="pause")
     assert days() == []
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 5])
+def test_it_has_a_landing_page_for_any_number_of_days(tmp_path: Path, length: int) -> None:
+    short = replace(shipped(), days=shipped().days[:length])
+    site = Site(tmp_path, short)
+    page = site.client.get("/").text
+    pictures = re.findall(r'<figure><img src="[^"]*/([^"/]+)"[^>]*><figcaption>([^<]+)', page)
+    assert [caption for _, caption in pictures] == ["Sitting", "Standing", "Lying down"]
+    wanted = [(short.days[n], at) for n, at in ((0, "seated"), (length // 2, "standing"), (-1, "lying"))]
+    assert [file for file, _ in pictures] == [day.exercises_for(at)[1][1].picture.file for day, at in wanted]
+    assert f"Your {length} days" in page
+    site.close()
+
+
+def test_it_shows_a_picture_once_where_a_move_has_one_position(tmp_path: Path) -> None:
+    day = shipped().day(1)
+    seated = tuple(replace(one, moves={Position.seated: one.moves[Position.seated]}) for one in day.slots[1])
+    site = Site(tmp_path, replace(shipped(), days=(replace(day, slots=(day.slots[0], seated)),)))
+    assert site.client.get("/").text.count("<figure>") == len(
+        {one.moves[Position.seated].picture.file for one in seated[:1]}
+    )
+    site.close()
+
+
+def test_it_lists_zones_of_places_and_takes_the_others_too(site: Site) -> None:
+    def listed(page: str) -> list[str]:
+        select = re.search(r'(?s)<select id="timezone".*?</select>', site.client.get(page).text)
+        assert select is not None
+        return re.findall(r'<option value="([^"]+)"', select[0])
+
+    found = listed("/")
+    assert {"America/New_York", "Europe/Berlin", "Arctic/Longyearbyen", "UTC"} <= set(found)
+    odd = {"Factory", "W-SU", "Etc/GMT+5", "US/Pacific", "SystemV/EST5", "Cuba", "Japan", "EST5EDT", "Canada/Central"}
+    assert not odd & set(found)
+    assert site.client.post("/signup", data={"email": "ana@example.com", "timezone": "US/Pacific"}).status_code == 303
+    choices = site.links.preferences_path(Address(1, 1, "day-1"))
+    assert set(listed(choices)) - set(found) == {"US/Pacific"}  # theirs, so that saving does not change it
+    assert '<option value="US/Pacific" selected>' in site.client.get(choices).text
 
 
 @pytest.mark.parametrize("known", ["nobody", "agreed", "joined"])
