@@ -14,7 +14,7 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.pofile import write_po
 
-from challenge.i18n import CATALOGUES, read_catalogue
+from challenge.i18n import CATALOGUES, Languages, read_catalogue
 from challenge.programme.definition import Challenge
 from challenge.programme.translation import sentences
 from challenge.rendering.templates import FOLDERS
@@ -72,6 +72,32 @@ def gaps(challenge: Challenge) -> Iterator[Gap]:
             for message in wanted:
                 if message.id and (problem := _problem(message, known.get(message.id, message.context))):
                     yield Gap(file, _forms(message.id)[0], problem)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a language is: sentences that are right, of so many; whether people are offered it."""
+
+    locale: str
+    right: int
+    all: int
+    is_offered: bool
+
+
+def progress(challenge: Challenge) -> list[Progress]:
+    """Every language that has a catalogue."""
+    both, offered = catalogues(challenge), Languages(challenge, CATALOGUES).locales
+    found = []
+    for locale in sorted({file.stem for folder, _ in both for file in folder.glob("*.po")}):
+        right = everything = 0
+        for folder, wanted in both:
+            file = folder / f"{locale}.po"
+            known = read_catalogue(file) if file.is_file() else Catalog()
+            for message in (one for one in wanted if one.id):
+                everything += 1
+                right += not _problem(message, known.get(message.id, message.context))
+        found.append(Progress(locale, right, everything, locale in offered))
+    return found
 
 
 def update(challenge: Challenge, locale: str) -> list[Path]:

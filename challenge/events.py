@@ -94,18 +94,23 @@ def rhythm_of(enrollment: Enrollment, subscriber: Subscriber) -> dict[str, Any]:
 
 def done_days(session: Session, enrollment_id: int) -> set[int]:
     """The days that hold as done: completed, and not undone since."""
+    return set(done_times(session, enrollment_id))
+
+
+def done_times(session: Session, enrollment_id: int) -> dict[int, datetime]:
+    """The days that hold as done, with when they were."""
     kinds = (EventKind.completed, EventKind.undone)
     query = (
-        select(Event.kind, Event.day, Event.detail)
+        select(Event.kind, Event.day, Event.occurred_at, Event.detail)
         .where(Event.enrollment_id == enrollment_id, col(Event.kind).in_(kinds))
         .order_by(col(Event.id))
     )
-    done: set[int] = set()
-    for kind, day, detail in session.exec(query):
+    done: dict[int, datetime] = {}
+    for kind, day, at, detail in session.exec(query):
         if kind is EventKind.completed:
-            done.add(day or 0)
+            done.setdefault(day or 0, at)
         elif detail.get("of", "completed") == "completed":
-            done.discard(day or 0)
+            done.pop(day or 0, None)
     return done
 
 

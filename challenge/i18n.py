@@ -1,7 +1,8 @@
 """Which language do we speak to this person? Catalogues, and dates, hours and numbers as that language writes them.
 
 English is what the sources say. A language is offered when `challenge/locales/<locale>.po` has the words of pages and
-mails and `<challenge>/locales/<locale>.po` those of the challenge; both are read as they are, no build step.
+mails and `<challenge>/locales/<locale>.po` those of the challenge, and no sentence in them waits for its translation;
+both are read as they are, no build step.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_skeleton, format_time
-from babel.messages.catalog import Catalog
+from babel.messages.catalog import Catalog, Message
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
 from babel.numbers import format_currency, format_decimal
@@ -39,13 +40,13 @@ def N_(words: str) -> str:  # noqa: N802 - the name that extractors know
 class Language:
     """One language: words, direction, dates, hours, numbers, and the challenge told in it."""
 
-    def __init__(self, locale: str, challenge: Challenge, files: Iterable[Path] = ()) -> None:
+    def __init__(self, locale: str, challenge: Challenge, catalogues: Iterable[Catalog] = ()) -> None:
         self.locale = locale
         self._told = challenge
         self._babel = Locale.parse(locale)
         self._words = gettext.NullTranslations()
-        for file in files:
-            words = _compiled(file, locale)
+        for catalogue in catalogues:
+            words = _compiled(catalogue)
             words.add_fallback(self._words)
             self._words = words
 
@@ -118,8 +119,9 @@ class Languages:
         theirs = challenge.folder / "locales"
         for file in sorted(theirs.glob("*.po")):
             if file.stem == SOURCE or (catalogues / file.name).is_file():
-                files = [*_existing(catalogues, file.stem), file]
-                self._spoken[file.stem] = Language(file.stem, challenge, files)
+                both = [*_existing(catalogues, file.stem), read_catalogue(file)]
+                if all(is_translated(message) for catalogue in both for message in catalogue if message.id):
+                    self._spoken[file.stem] = Language(file.stem, challenge, both)
 
     @property
     def locales(self) -> tuple[str, ...]:
@@ -143,8 +145,15 @@ class Languages:
         return self._source
 
 
-def _existing(folder: Path, locale: str) -> list[Path]:
-    return [file for file in (folder / f"{locale}.po",) if file.is_file()]
+def _existing(folder: Path, locale: str) -> list[Catalog]:
+    file = folder / f"{locale}.po"
+    return [read_catalogue(file)] if file.is_file() else []
+
+
+def is_translated(message: Message) -> bool:
+    """Whether somebody has said it in the language, in every plural form, and is sure of it."""
+    forms = message.string if isinstance(message.string, (list, tuple)) else (message.string,)
+    return bool(forms) and all(forms) and not message.fuzzy
 
 
 def read_catalogue(file: Path) -> Catalog:
@@ -156,9 +165,9 @@ def read_catalogue(file: Path) -> Catalog:
         raise UsageError(f"{file} is not a catalogue ({error}). Mend it, or take it away.") from error
 
 
-def _compiled(file: Path, locale: str) -> gettext.GNUTranslations:
+def _compiled(catalogue: Catalog) -> gettext.GNUTranslations:
     packed = io.BytesIO()
-    write_mo(packed, read_catalogue(file))
+    write_mo(packed, catalogue)
     packed.seek(0)
     return gettext.GNUTranslations(packed)
 

@@ -151,6 +151,26 @@ def plan(days: int, facts: Iterable[Fact], now: datetime) -> Plan:
     Facts that happened at the same instant count in the order given.
     """
     facts = tuple(facts)
+    walk = _walk_to(days, facts, now)
+    to_come = [fact.at for fact in facts if fact.at > now]  # written by a machine whose clock is ahead
+    owed, state = (*walk.owed, *walk.copies), walk.state
+    look_again_at = min((at for at in (_look_again(walk), *to_come) if at), default=None)
+    return Plan(owed, _upcoming(walk), state, look_again_at)
+
+
+def outlook(days: int, facts: Iterable[Fact], now: datetime) -> tuple[Owed, ...]:
+    """The mails of every day: those that fell due, then all to come, as they stand now. Nothing is to come for who
+    waits, pauses or stopped; who goes on is taken to do each day to come when it comes."""
+    walk = _walk_to(days, facts, now)
+    while walk.state == "active" and walk.next_at and not walk.has("finish"):
+        _pass_mornings(walk, walk.next_at + _INSTANT)
+        if walk.last.mail == "day":
+            walk.done.add(day_of(walk.last.key))
+            _aim_next(walk, walk.last.due_at)
+    return tuple(owed for owed in walk.owed if owed.mail == "day")
+
+
+def _walk_to(days: int, facts: Iterable[Fact], now: datetime) -> _Walk:
     ordered = sorted(facts, key=lambda fact: fact.at)
     walk = _Walk(days, next((fact.rhythm for fact in ordered if fact.rhythm), Rhythm("UTC", 8)))
     for fact in ordered:
@@ -159,10 +179,7 @@ def plan(days: int, facts: Iterable[Fact], now: datetime) -> Plan:
         _pass_mornings(walk, fact.at + _INSTANT)
         _apply(walk, fact)
     _pass_mornings(walk, now + _INSTANT)
-    to_come = [fact.at for fact in facts if fact.at > now]  # written by a machine whose clock is ahead
-    owed, state = (*walk.owed, *walk.copies), walk.state
-    look_again_at = min((at for at in (_look_again(walk), *to_come) if at), default=None)
-    return Plan(owed, _upcoming(walk), state, look_again_at)
+    return walk
 
 
 def morning(rhythm: Rhythm, day: date) -> datetime:

@@ -13,7 +13,7 @@ from sqlmodel import Session, col, delete, select, update
 
 from challenge.errors import BadInput
 from challenge.events import append, done_days, lock, rhythm_of
-from challenge.journey import day_of
+from challenge.journey import Plan, day_of
 from challenge.models import (
     Consent,
     Conversion,
@@ -74,12 +74,16 @@ def undo(session: Session, enrollment_id: int, day: int, days: int, now: datetim
 def rest(session: Session, enrollment_id: int, day: int, days: int, now: datetime) -> bool:
     """Not today: the next morning is a rest day and all behind it moves on by one. False when there is nothing to move."""
     enrollment, _ = lock(session, enrollment_id)
-    known = current_plan(session, enrollment, days, now)
-    started = any(owed.mail == "day" for owed in known.owed)
-    if not started or not known.upcoming or known.upcoming[0].mail not in ("day", "finish", "nudge"):
-        return False  # nothing to move: not begun, paused, over, or a rest day already
+    if not can_rest(current_plan(session, enrollment, days, now)):
+        return False
     append(session, enrollment, EventKind.rested, now, day=day)
     return True
+
+
+def can_rest(known: Plan) -> bool:
+    """Whether there is something to move: not before the days began, in a pause, at their end, or before a rest day."""
+    started = any(owed.mail == "day" for owed in known.owed)
+    return started and bool(known.upcoming) and known.upcoming[0].mail in ("day", "finish", "nudge")
 
 
 def rests_tomorrow(session: Session, enrollment: Enrollment, days: int, now: datetime) -> bool:
@@ -163,6 +167,14 @@ def agree_to_programme(session: Session, enrollment_id: int, challenge: Challeng
     )
     append(session, enrollment, EventKind.programme_consent, now)
     return True
+
+
+def has_joined(session: Session, subscriber: Subscriber) -> bool:
+    """Whether this person is known to have joined the paid programme, in whichever run of the challenge."""
+    runs = select(Enrollment.id).where(Enrollment.subscriber_id == subscriber.id)
+    return (
+        session.exec(select(Conversion.id).where(col(Conversion.enrollment_id).in_(runs)).limit(1)).first() is not None
+    )
 
 
 def erase(session: Session, subscriber_id: int) -> None:

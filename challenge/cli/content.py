@@ -61,7 +61,7 @@ def words(locale: str | None, as_json: bool) -> None:
     """Checks that every sentence is translated. Pages, mails and the challenge itself. Exit code 1 at a gap."""
     from babel import Locale, UnknownLocaleError
 
-    from challenge.catalogues import gaps, update
+    from challenge.catalogues import gaps, progress, update
 
     challenge = challenge_of(read_settings())
     if locale:
@@ -78,6 +78,10 @@ def words(locale: str | None, as_json: bool) -> None:
         click.echo(f"{gap.catalogue}: {gap.problem}: {gap.words}")
     if not found and not as_json:
         click.echo("Every sentence is there in every language.")
+    for one in () if as_json else progress(challenge):
+        click.echo(
+            f"{one.locale}: {one.right} of {one.all} sentences, {'offered' if one.is_offered else 'not offered yet'}."
+        )
     sys.exit(1 if found else 0)
 
 

@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 
-from challenge.programme.exercises import Exercise, Goal, Kind, Load, Move, Picture, Position, choose
+from challenge.programme.exercises import Exercise, Goal, Kind, Load, Move, Picture, Position, Sides, choose
 from challenge.programme.source import ContentError, Table, read
 from challenge.programme.variants import NO_VARIANTS, Variants, is_name
 
@@ -33,6 +33,7 @@ __all__ = [
     "Pace",
     "Picture",
     "Position",
+    "Sides",
     "content_dir",
     "load",
     "picture_path",
@@ -368,6 +369,7 @@ def _move(position: Position, table: Table) -> Move:
         harder=table.text("harder"),
         stop=table.text("stop"),
         picture=Picture(_picture_file(table), table.text("alt")),
+        sides=table.choice("sides", Sides) if table.has("sides") else Sides.together,
     )
     table.finish()
     return move

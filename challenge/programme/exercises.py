@@ -39,6 +39,14 @@ class Kind(StrEnum):
     balance = "balance"
 
 
+class Sides(StrEnum):
+    """Whether a dose is for both sides at once or for each, and when a person changes sides then."""
+
+    together = "together"
+    alternating = "alternating"
+    one_then_other = "one then other"
+
+
 class Goal(StrEnum):
     """What the person wants from the challenge."""
 
@@ -73,7 +81,8 @@ class Picture:
 
 @dataclass(frozen=True)
 class Move:
-    """One exercise in one position. `repetitions` and `sets` are the dose of the first day, times are in seconds."""
+    """One exercise in one position. `repetitions` (of each side, unless `sides` are together) and `sets` are the dose of
+    the first day, times are in seconds."""
 
     position: Position
     title: str
@@ -88,6 +97,7 @@ class Move:
     harder: str
     stop: str
     picture: Picture
+    sides: Sides = Sides.together
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from challenge.programme.definition import Challenge, Day, tired_muscles
-from challenge.programme.exercises import Exercise, Goal, Kind, Load, Move, Position
+from challenge.programme.exercises import Exercise, Goal, Kind, Load, Move, Position, Sides
 from challenge.programme.reading import grade, sentences, words
 
 MAX_GRADE = 6.0
@@ -95,6 +95,11 @@ def _doses(challenge: Challenge) -> Iterator[Finding]:
         if str(move.repetitions) not in words(move.dose):
             text = f"dose does not say the {move.repetitions} of repetitions"
             yield _error(_place(exercise, move), text, "Let the words and the numbers agree")
+        if challenge.locale.startswith("en") and ("each side" in move.dose) is (move.sides is Sides.together):
+            said, wanted = ("says", 'Write sides = "alternating" or "one then other"')
+            if move.sides is not Sides.together:
+                said, wanted = ("does not say", f"Say it in dose, or take sides = {str(move.sides)!r} out")
+            yield _error(_place(exercise, move), f"dose {said} each side", f"{wanted}: the timer goes by it")
         fits = move.repetitions in REPETITIONS and move.sets in SETS and move.rest_seconds in REST_SECONDS
         if exercise.load is Load.hard and not fits:
             text = "a hard exercise outside the published dose"

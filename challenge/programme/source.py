@@ -23,8 +23,8 @@ class ContentError(ChallengeError):
 
     def __init__(self, path: Path, line: int | None, problem: str, advice: str) -> None:
         self.path, self.line, self.problem, self.advice = path, line, problem, advice
-        where = str(path) if line is None else f"{path}, line {line}"
-        super().__init__(f"{where}: {problem}. {advice}")
+        self.where = str(path) if line is None else f"{path}, line {line}"
+        super().__init__(f"{self.where}: {problem}. {advice}")
 
 
 @dataclass(frozen=True)
@@ -142,9 +142,11 @@ class Table:
 
 
 def read(path: Path) -> Table:
-    """The whole file as one table. Raises ContentError: unreadable, not UTF-8, not TOML."""
+    """The whole file as one table; the mark that Windows sets before UTF-8 is no part of it.
+
+    Raises ContentError: unreadable, not UTF-8, not TOML."""
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode("utf-8-sig")
         return Table(Source(path, text), tomllib.loads(text))
     except OSError as error:
         raise ContentError(path, None, f"cannot be read ({error.strerror})", "Check the path and its rights") from error

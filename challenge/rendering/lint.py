@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from challenge.i18n import Language
-from challenge.programme.definition import Challenge
+from challenge.programme.definition import Challenge, ContentError
 from challenge.programme.exercises import Position
 from challenge.programme.lint import MAX_GRADE, Finding
 from challenge.programme.reading import grade, words
 from challenge.rendering.caniemail import HARMLESS, features, is_known, lacking
-from challenge.rendering.links import Address, Links
+from challenge.rendering.links import Address, Link, Links
 from challenge.rendering.marked_up import Element, color, contrast, dark_rules, inverted, parsed
 from challenge.rendering.templates import Content, Templates
 
@@ -48,6 +48,7 @@ class Mail:
     text: str
     page: str
     root: Element
+    invitation: str
 
     @property
     def name(self) -> str:
@@ -87,8 +88,10 @@ def rendered(templates: Templates, content: Content, links: Links, name: str = "
     """The mail as a person gets it."""
     key = f"day-{content.day}" if content.mail == "day" else f"nudge:day-{content.day}" if content.day else content.mail
     name = name if content.has_name else ""
-    subject, text, page = templates.shown(content, name, links, Address(70_001, 900_001, key))
-    return Mail(content, templates.languages.get(content.locale), subject, text, page, parsed(page))
+    to = Address(70_001, 900_001, key)
+    subject, text, page = templates.shown(content, name, links, to)
+    invitation = links.tracked(Link.invitation, to) if content.tracking else links.target(Link.invitation, to)
+    return Mail(content, templates.languages.get(content.locale), subject, text, page, parsed(page), invitation)
 
 
 def lint(templates: Templates, links: Links) -> list[Finding]:
@@ -96,16 +99,25 @@ def lint(templates: Templates, links: Links) -> list[Finding]:
     found: dict[tuple[str, str], Finding] = {}
     for locale in templates.languages.locales:
         for content in contents(templates.challenge, locale):
-            for finding in lint_mail(rendered(templates, content, links)):
+            try:
+                mail = rendered(templates, content, links)
+            except ContentError as error:
+                found.setdefault((error.where, error.problem), _broken(error))
+                continue
+            for finding in lint_mail(mail):
                 found.setdefault((content.mail, finding.text), finding)
     return list(found.values())
+
+
+def _broken(error: ContentError) -> Finding:
+    return Finding("error", error.where, error.problem, error.advice.rstrip("."))
 
 
 def lint_mail(mail: Mail) -> list[Finding]:
     """The findings about one mail."""
     checks = (
         _language, _structure, _links, _pictures, _hidden, _contrast, _sizes, _word_engine, _support, _both_parts,
-        _first_words, _subject, _reading,
+        _first_words, _subject, _reading, _pitch,
     )  # fmt: skip
     return [Finding("error", f"mail {mail.name}", text, advice) for check in checks for text, advice in check(mail)]
 
@@ -290,6 +302,16 @@ def _reading(mail: Mail) -> Told:
     own = re.sub(r"https?://\S+", "", mail.text.split("\n--\n", maxsplit=1)[0])
     if mail.language.lang.startswith("en") and words(own) and (hard := grade(own)) > MAX_GRADE:
         yield f"reads like school grade {hard:.1f}", f"At most {MAX_GRADE:g}: shorter words, shorter sentences"
+
+
+def _pitch(mail: Mail) -> Told:
+    """People agree to one invitation."""
+    leads = mail.invitation in mail.text + mail.page or mail.language.challenge.invitation_url in mail.text + mail.page
+    if leads and mail.content.mail != "invitation":
+        yield (
+            "a link to the paid programme",
+            "People agreed to one invitation: only the mail of that name may lead there",
+        )
 
 
 def _plain(text: str) -> str:

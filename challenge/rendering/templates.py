@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +17,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import css_inline
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined, TemplateError
+from jinja2 import (
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PrefixLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    UndefinedError,
+)
 from markupsafe import Markup
 
 from challenge.i18n import Language, Languages
@@ -119,6 +130,13 @@ class Templates:
         return made
 
     def _rendered(self, content: Content) -> tuple[str, str, str]:
+        """(subject, text, HTML). Raises ContentError: a template with a mistake, and in which line."""
+        try:
+            return self._filled(content)
+        except _UNFIT as error:
+            raise self._mistake(error, content) from error
+
+    def _filled(self, content: Content) -> tuple[str, str, str]:
         language = self.languages.get(content.locale)
         values = self._values(content, language)
         plain, rich = self._environment(language, is_html=False), self._environment(language, is_html=True)
@@ -143,10 +161,7 @@ class Templates:
                 mail, _, day = key.partition("-")
                 content = Content(mail, int(day or 1) if mail in ("day", "nudge") else 0, variant=variant)
                 place = self.challenge.folder / _THEIRS / folder
-                try:
-                    _, text, page = self._rendered(content)
-                except _UNFIT as error:
-                    raise ContentError(place, None, f"cannot be filled in: {error}", "Mend the template") from error
+                _, text, page = self._rendered(content)
                 for wanted in {"unsubscribe", _MUST_LEAD_TO.get(mail, "unsubscribe")}:
                     for part, words in (("body.txt", text), ("body.html", page)):
                         if _mark(wanted) not in words:
@@ -159,14 +174,25 @@ class Templates:
         mails = sorted(path.parent.name for path in self._folders.glob("*/subject.txt"))
         for locale in self.languages.locales:
             for mail in mails:
-                try:
-                    self._rendered(Content(mail, 1, has_name=True, locale=locale))
-                except _UNFIT as error:
-                    line = getattr(error, "lineno", None)
-                    what = f"cannot be filled in ({locale}): {type(error).__name__}: {error}"
-                    raise ContentError(
-                        self._folders / mail, line, what, "Mend the template or the catalogue of this language"
-                    ) from error
+                self._rendered(Content(mail, 1, has_name=True, locale=locale))
+
+    def _mistake(self, error: Exception, content: Content) -> ContentError:
+        own = self.challenge.variants.folder(content.variant, content.mail, content.day)
+        path, line = self.challenge.folder / _THEIRS / own if own else self._folders / content.mail, None
+        for frame in traceback.extract_tb(error.__traceback__):  # Jinja shows the lines of templates as frames
+            if Path(frame.filename).suffix in (".txt", ".html"):
+                path, line = Path(frame.filename), frame.lineno
+        said, advice = str(error), "Mend that line"
+        if isinstance(error, TemplateSyntaxError):
+            path, line, said = Path(error.filename or path), error.lineno, error.message or said
+            advice = "Mend that line. Each {% if %}, {% for %} and {% block %} needs its end"
+        elif isinstance(error, TemplateNotFound):
+            said, advice = f"there is no template {error.name}", "Check the name, or put the file there"
+        elif isinstance(error, UndefinedError):
+            advice = "Check how it is spelt; the other mails show which words there are"
+        elif isinstance(error, KeyError):
+            said, advice = f"nothing fills {error}", "Give it behind the sentence, or take it out"
+        return ContentError(path, line, f"cannot be filled in: {said.rstrip('.')}", f"{advice}.")
 
     def _values(self, content: Content, language: Language) -> dict[str, object]:
         challenge = language.challenge

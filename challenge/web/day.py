@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, redirect, render_template, request, url_for
 
 from challenge import participation as acts
 from challenge.errors import BadInput
@@ -17,8 +15,8 @@ from challenge.plan import current_plan
 from challenge.programme.exercises import Position
 from challenge.tracking.record import record_press
 from challenge.web import service
-from challenge.web.page import is_double_tap, nonce, person, preferences_path, read_day, was_shown
-from challenge.web.speaking import challenge, language, say
+from challenge.web.page import is_double_tap, next_mail, nonce, person, preferences_path, read_day, was_shown
+from challenge.web.speaking import challenge
 from challenge.web.track import seen
 
 room = Blueprint("day", __name__)
@@ -92,6 +90,15 @@ def switch_position(token: str) -> str:
     return _page(token, Said("switched"))
 
 
+@room.get("/day/<token>/complete")
+@room.get("/day/<token>/undo")
+@room.get("/day/<token>/rest")
+@room.get("/day/<token>/position")
+def pressed(token: str) -> Any:
+    """The address that a pressed button leaves in the browser, opened again: to the page, and nothing is done."""
+    return redirect(url_for("day.show", token=token), 303)
+
+
 @room.get("/day/<token>/sheet")
 def sheet(token: str) -> str:
     """The day on one page of paper."""
@@ -110,9 +117,8 @@ def _page(token: str, said: Said) -> str:
         enrollment, subscriber = person(session, enrollment_id)
         done = done_days(session, enrollment_id)
         out = acts.opened_days(session, enrollment_id)
-        upcoming = current_plan(session, enrollment, found.challenge.length, found.clock.now()).upcoming
+        known = current_plan(session, enrollment, found.challenge.length, found.clock.now())
     today = challenge().day(number)
-    next_day = next((owed for owed in upcoming if owed.mail in ("day", "finish")), None)
     return render_template(
         "day.html",
         token=token,
@@ -122,25 +128,17 @@ def _page(token: str, said: Said) -> str:
         done=sorted(done),
         is_done=number in done,
         is_latest=number == max(out, default=number),
-        rests=bool(upcoming) and upcoming[0].mail == "rest",
+        rests=bool(known.upcoming) and known.upcoming[0].mail == "rest",
+        can_rest=acts.can_rest(known),
         said=said,
         earlier=[day for day in out if day < number and day not in done],
-        next_words=_when(next_day.due_at, subscriber.timezone) if next_day else "",
+        next_words=next_mail(known, subscriber),
         position=Position(enrollment.position),
         pending=enrollment.state is EnrollmentState.pending,
         stopped=enrollment.state is EnrollmentState.stopped,
         preferences=preferences_path(enrollment_id),
         progress=[(n, n in done, n == number) for n in range(1, found.challenge.length + 1)],
     )
-
-
-def _when(at: datetime, timezone: str) -> str:
-    local = at.astimezone(ZoneInfo(timezone))
-    words = say("%(weekday)s at %(hour)s")
-    return words % {
-        "weekday": language().weekday(at, timezone),
-        "hour": language().hour(local.hour).replace(" ", "\N{NO-BREAK SPACE}"),
-    }
 
 
 def _days() -> tuple[int, ...]:

@@ -16,9 +16,10 @@ from challenge import participation as acts
 from challenge.errors import BadInput
 from challenge.journey import Pace
 from challenge.models import Enrollment
+from challenge.plan import current_plan
 from challenge.tokens import Purpose
 from challenge.web import service
-from challenge.web.page import is_double_tap, nonce, person, preferences_path, was_shown
+from challenge.web.page import is_double_tap, next_mail, nonce, person, preferences_path, was_shown
 from challenge.web.preferences import PACES
 from challenge.web.speaking import say
 from challenge.web.track import looked_at_unsubscribe
@@ -74,15 +75,18 @@ def _do(session: Session, enrollment_id: int, wish: str) -> None:
 
 
 def _page(token: str, enrollment_id: int, *, said: str = "", before: str = "") -> str:
+    now = service().clock.now()
     with service().database.read() as session:
-        enrollment, _ = person(session, enrollment_id)
-        can_go_on = going_on.can_go_on(session, enrollment, service().clock.now())
+        enrollment, subscriber = person(session, enrollment_id)
+        can_go_on = going_on.can_go_on(session, enrollment, now)
+        known = current_plan(session, enrollment, service().challenge.length, now)
     return render_template(
         "unsubscribe.html",
         state=str(enrollment.state),
         said=said,
         nonce=nonce(token),
         can_go_on=can_go_on,
+        next_words=next_mail(known, subscriber),
         fewer=[(pace.value, say(PACES[pace])) for pace in _FEWER if pace.value != enrollment.pace],
         pace_words=say(PACES[Pace(enrollment.pace)]),
         before=before if before != enrollment.pace else "",

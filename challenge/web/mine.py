@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, render_template, request
-from sqlmodel import Session, select
+from sqlmodel import select
 
 from challenge import participation as acts
-from challenge.events import done_days, lock
-from challenge.journey import day_of
-from challenge.models import Consent, Enrollment, Subscriber
-from challenge.plan import current_plan
+from challenge.events import done_times, lock
+from challenge.journey import day_of, outlook
+from challenge.models import Consent, Subscriber
+from challenge.plan import facts_of
 from challenge.rendering.links import Address
 from challenge.tokens import Purpose
 from challenge.web import service
+from challenge.web.calendar import Entry, written
 from challenge.web.page import is_double_tap, nonce, person, preferences_path, read_one
+from challenge.web.speaking import challenge, say
 
 room = Blueprint("mine", __name__)
 
@@ -29,9 +30,10 @@ def certificate(token: str) -> str:
     enrollment_id, _ = service().tokens.read(Purpose.day, token, 2)
     with service().database.read() as session:
         enrollment, subscriber = person(session, enrollment_id)
-        done = done_days(session, enrollment_id)
+        done = done_times(session, enrollment_id)
         known = select(Consent.id).where(Consent.enrollment_id == enrollment_id, Consent.kind == "programme")
         agreed = session.exec(known).first() is not None
+        may_ask = bool(done) and enrollment.state != "pending" and not acts.has_joined(session, subscriber)
         out = acts.opened_days(session, enrollment_id)
     links, to = service().composer.links, Address(enrollment_id, 0, "finish")
     preferences = preferences_path(enrollment_id)
@@ -40,21 +42,31 @@ def certificate(token: str) -> str:
         subscriber=subscriber,
         done=sorted(done),
         agreed=agreed,
+        may_ask=may_ask,
         days=[(number, links.day_path(to, number)) for number in sorted({*out, *done})],
-        today=service().clock.now().astimezone(ZoneInfo(subscriber.timezone)),
+        finished=max(done.values(), default=service().clock.now()).astimezone(ZoneInfo(subscriber.timezone)),
         preferences=preferences,
         nonce=nonce(preferences.rpartition("/")[2]),
-        enrollment=enrollment,
     )
 
 
 @room.get("/calendar/<token>.ics")
 def calendar(token: str) -> Response:
-    """The mornings to come as a calendar; asked again, it shows what a rest or a pause has moved (RFC 5545)."""
+    """All the mornings as a calendar; asked again, it shows what a rest or a pause has moved.
+
+    Others look into a calendar: no link of the person's is in it, and no word that a subject line could not say."""
     enrollment_id = read_one(Purpose.calendar, token)
     with service().database.read() as session:
-        enrollment, _ = person(session, enrollment_id)
-        response = Response(_ics(session, enrollment), mimetype="text/calendar")
+        _, subscriber = person(session, enrollment_id)
+        facts = facts_of(session, [enrollment_id])[enrollment_id]
+    now, told = service().clock.now(), challenge()
+    words = say("The link is in your e-mail of that morning.")
+    days = [
+        Entry(owed.key, owed.due_at, say("Day %(day)s: %(title)s") % {"day": day.number, "title": day.title}, words)
+        for owed in outlook(told.length, facts, now)
+        for day in (told.day(day_of(owed.key)),)
+    ]
+    response = Response(written(days, subscriber.timezone, enrollment_id, now), mimetype="text/calendar")
     response.headers["Content-Disposition"] = 'inline; filename="challenge.ics"'
     return response
 
@@ -89,33 +101,3 @@ def _data(token: str) -> tuple[dict[str, Any], Subscriber]:
     with service().database.read() as session:
         enrollment, subscriber = person(session, read_one(Purpose.preferences, token))
         return acts.my_data(session, enrollment.subscriber_id), subscriber
-
-
-def _ics(session: Session, enrollment: Enrollment) -> str:
-    found = service()
-    now = found.clock.now()
-    mornings = {owed.key: owed.due_at for owed in current_plan(session, enrollment, found.challenge.length, now).all}
-    links, to = found.composer.links, Address(enrollment.id or 0, 0, "welcome")
-    rows = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Challenge//EN", "CALSCALE:GREGORIAN"]
-    for key, at in mornings.items():
-        number = day_of(key) if key.startswith("day-") else 0
-        if number:
-            rows += _vevent(enrollment.id or 0, number, at, now, f"{links.base_url}{links.day_path(to, number)}")
-    return "".join(f"{_folded(row)}\r\n" for row in [*rows, "END:VCALENDAR"])
-
-
-def _vevent(enrollment_id: int, number: int, at: datetime, now: datetime, url: str) -> list[str]:
-    return [
-        "BEGIN:VEVENT",
-        f"UID:day-{number}.{enrollment_id}@challenge",
-        f"DTSTAMP:{now:%Y%m%dT%H%M%SZ}",
-        f"DTSTART:{at:%Y%m%dT%H%M%SZ}",
-        "DURATION:PT15M",
-        f"SUMMARY:Day {number}",
-        f"URL:{url}",
-        "END:VEVENT",
-    ]
-
-
-def _folded(row: str) -> str:
-    return "\r\n ".join(row[start : start + 73] for start in range(0, len(row), 73))

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from zoneinfo import ZoneInfo
 
 from flask import request
 from sqlmodel import Session
 
 from challenge.errors import NotFound
+from challenge.journey import Plan
 from challenge.models import Enrollment, Subscriber
 from challenge.programme.exercises import Goal, Position
 from challenge.rendering.links import Address
 from challenge.signup import zones
 from challenge.tokens import Purpose
 from challenge.web import service
-from challenge.web.speaking import say, speak
+from challenge.web.speaking import language, say, speak
 
 DOUBLE_TAP_SECONDS = 2.0
+# The first half of a zone's name. Others are aliases (US/Pacific, Cuba), offsets (Etc/GMT+5) and leftovers (Factory).
+_PLACES = {"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"}
+_WEEK_DAYS = 7
 _KEPT_SECONDS = 2 * 366 * 86400
 
 
@@ -54,9 +59,26 @@ def labelled(options: Iterable[Position | Goal], none_of_them: str = "") -> list
     return [*first, *((option.value, say(option.label)) for option in options)]
 
 
-def zone_options() -> list[tuple[str, str]]:
-    """(name, words) of every zone that may be chosen."""
-    return [(name, name.replace("_", " ")) for name in zones()]
+def zone_options(chosen: str) -> list[tuple[str, str]]:
+    """(name, words) of every zone of a place and UTC; of the others that are accepted only the `chosen` one."""
+    shown = (name for name in zones() if name.partition("/")[0] in _PLACES or name in ("UTC", chosen))
+    return [(name, name.replace("_", " ")) for name in shown]
+
+
+def next_mail(known: Plan, subscriber: Subscriber) -> str:
+    """When the mail that is planned next comes, as a sentence; empty when none is to come."""
+    if not known.upcoming:
+        return ""
+    zone = ZoneInfo(subscriber.timezone)
+    at, today = known.upcoming[0].due_at.astimezone(zone), service().clock.now().astimezone(zone).date()
+    is_far = (at.date() - today).days >= _WEEK_DAYS  # then the name of a weekday alone would say a nearer day
+    words = say("%(weekday)s, %(date)s, at %(hour)s") if is_far else say("%(weekday)s at %(hour)s")
+    when = words % {
+        "weekday": language().weekday(at, subscriber.timezone),
+        "date": language().date(at.date()).replace(" ", "\N{NO-BREAK SPACE}"),
+        "hour": language().hour(at.hour).replace(" ", "\N{NO-BREAK SPACE}"),
+    }
+    return say("The next e-mail comes %(when)s.") % {"when": when}
 
 
 def nonce(token: str) -> str:

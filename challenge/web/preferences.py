@@ -11,12 +11,13 @@ from challenge import signup
 from challenge.errors import BadInput
 from challenge.i18n import N_
 from challenge.journey import FIRST_HOUR, LAST_HOUR, Pace
+from challenge.plan import current_plan
 from challenge.programme.exercises import Goal, Position
 from challenge.rendering.links import Address, Link
 from challenge.tokens import Purpose
 from challenge.web import service
 from challenge.web.mine import erase
-from challenge.web.page import is_double_tap, labelled, nonce, person, read_one, was_shown, zone_options
+from challenge.web.page import is_double_tap, labelled, next_mail, nonce, person, read_one, was_shown, zone_options
 from challenge.web.speaking import language, say
 
 room = Blueprint("preferences", __name__)
@@ -36,7 +37,7 @@ def show(token: str) -> str:
 
 @room.post("/preferences/<token>")
 def change(token: str) -> Any:
-    """One page, one form per wish: `do` says which button was pressed."""
+    """One page; `do` says which button was pressed."""
     enrollment_id = read_one(Purpose.preferences, token)
     do = request.form.get("do", "save")
     if not was_shown(token):
@@ -70,9 +71,12 @@ def _do(do: str, enrollment_id: int) -> None:
 
 
 def _page(token: str, *, said: str = "", error: BadInput | None = None) -> str:
-    with service().database.read() as session:
+    """What was typed and not saved stays on the page, whichever button was pressed."""
+    found = service()
+    with found.database.read() as session:
         enrollment, subscriber = person(session, read_one(Purpose.preferences, token))
-    links, to = service().composer.links, Address(enrollment.id or 0, 0, "")
+        known = current_plan(session, enrollment, found.challenge.length, found.clock.now())
+    links, to = found.composer.links, Address(enrollment.id or 0, 0, "")
     return render_template(
         "preferences.html",
         token=token,
@@ -81,9 +85,10 @@ def _page(token: str, *, said: str = "", error: BadInput | None = None) -> str:
         subscriber=subscriber,
         said=said,
         error=error,
-        fields=request.form if error else {},
+        fields={} if said == "save" else request.form,
+        next_words=next_mail(known, subscriber),
         hours=[(hour, language().hour(hour)) for hour in range(FIRST_HOUR, LAST_HOUR + 1)],
-        zones=zone_options(),
+        zones=zone_options(subscriber.timezone),
         positions=labelled(Position),
         goals=labelled(Goal, N_("A bit of all")),
         paces=[(pace, say(words)) for pace, words in PACES.items()],

@@ -15,8 +15,8 @@ from challenge.signup import DEFAULT_HOUR, DEFAULT_ZONE
 from challenge.web import service
 from challenge.web.joining import HONEYPOT, join, shown
 from challenge.web.page import labelled, zone_options
-from challenge.web.speaking import challenge, language, say
-from challenge.web.track import landing_variant, looked_at_landing
+from challenge.web.speaking import ask, challenge, language, say
+from challenge.web.track import came_from, landing_variant, looked_at_landing
 
 room = Blueprint("public", __name__)
 _KEPT = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "form_variant")
@@ -32,11 +32,19 @@ def landing() -> str:
 def sign_up() -> Any:
     """Answers the same whether or not the address is known; a filled honeypot gets that answer too."""
     fields = request.form.to_dict()
+    ask(fields.get("locale", ""))
     try:
         join(fields, "form")
     except BadInput as error:
         return _form(fields, error), 422
     return redirect(url_for("public.check_inbox"), 303)
+
+
+@room.get("/signup")
+def signed_up() -> Any:
+    """Where a form that was not right leaves the browser, opened again: to the form."""
+    words: dict[str, Any] = {name: request.args[name] for name in ("lang", *_KEPT) if name in request.args}
+    return redirect(url_for("public.landing", **words), 303)
 
 
 @room.get("/check-inbox")
@@ -88,17 +96,18 @@ def picture(edition: str, file: str) -> Response:
 def _form(fields: dict[str, Any], error: BadInput | None) -> str:
     kept = {name: (fields.get(name) or request.args.get(name, ""))[:100] for name in _KEPT}
     kept["form_variant"] = kept["form_variant"] or landing_variant()
-    kept["referrer"] = (fields.get("referrer") or request.referrer or "")[:500]
+    kept["referrer"] = (fields.get("referrer") or request.args.get("referrer") or came_from())[:500]
     return render_template(
         "landing.html",
         headline=challenge().variants.headline(kept["form_variant"], challenge().headline),
         fields=fields,
         error=error,
         kept={name: value for name, value in kept.items() if value},
+        came_from={name: value for name, value in kept.items() if value and name != "form_variant"},
         shown=shown(),
         asks_proof=service().settings.signup_proof,
         honeypot=HONEYPOT,
-        zones=zone_options(),
+        zones=zone_options(fields.get("timezone", "")),
         zone=fields.get("timezone") or DEFAULT_ZONE,
         hours=[(hour, language().hour(hour)) for hour in range(FIRST_HOUR, LAST_HOUR + 1)],
         hour=str(fields.get("hour") or DEFAULT_HOUR),

@@ -1,11 +1,13 @@
 """Which language does this page speak? The person's own behind a link of theirs, else what the browser asks for.
 
-`?lang=de` on a public page beats the browser. The dashboard and the development inbox are English.
+`?lang=de` on a public page beats the browser, and goes along in the form and the links. The dashboard and the development inbox are English.
 """
 
 from __future__ import annotations
 
-from flask import Flask, Response, g, request
+from typing import Any
+
+from flask import Flask, Response, g, has_request_context, request
 
 from challenge.errors import BadInput
 from challenge.i18n import Language
@@ -13,11 +15,17 @@ from challenge.programme.definition import Challenge
 from challenge.web import service
 
 _ENGLISH = ("dashboard", "inbox")
+_PUBLIC = ("public.landing", "public.check_inbox", "public.exercises", "public.privacy")
 
 
 def speak(locale: str) -> None:
     """From here on this request speaks the person's language."""
     g.locale = locale
+
+
+def ask(locale: str) -> None:
+    """From here on this request speaks the language that its form was in, unless its address asks for another."""
+    g.asked = locale[:16]
 
 
 def language() -> Language:
@@ -30,7 +38,15 @@ def language() -> Language:
 
 def asked() -> tuple[str, ...]:
     """The languages that a visitor asks for, most wanted first."""
-    return (request.args.get("lang", "")[:16], *request.accept_languages.values())
+    return (request.args.get("lang", "")[:16], g.get("asked", ""), *request.accept_languages.values())
+
+
+def kept() -> str:
+    """The language that a link to a public page has to carry, as the browser would get another; else empty."""
+    if not has_request_context() or request.blueprint in _ENGLISH:
+        return ""
+    spoken, languages = language(), service().composer.templates.languages
+    return "" if spoken.locale == languages.choose(*request.accept_languages.values()) else spoken.lang
 
 
 def challenge() -> Challenge:
@@ -53,13 +69,26 @@ def install(app: Flask) -> None:
         newstyle=True,
     )
     app.jinja_env.filters["said"] = said
-    app.context_processor(lambda: {"language": language(), "languages": service().composer.templates.languages})
+    app.context_processor(
+        lambda: {
+            "language": language(),
+            "languages": service().composer.templates.languages,
+            "kept_language": kept(),
+        }
+    )
+    app.url_defaults(_carry)
     app.after_request(_tell)
 
 
 def said(error: BadInput) -> str:
     """What is wrong with a field, in the language of this request."""
     return error.said(language().gettext)
+
+
+def _carry(endpoint: str, values: dict[str, Any]) -> None:
+    """Links to public pages keep the language that was asked for."""
+    if endpoint in _PUBLIC and "lang" not in values and (lang := kept()):
+        values["lang"] = lang
 
 
 def _tell(response: Response) -> Response:

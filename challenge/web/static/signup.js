@@ -3,7 +3,10 @@
 (() => {
   const select = document.querySelector("select[data-guess]");
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  if (select && zone && [...select.options].some((option) => option.value === zone)) select.value = zone;
+  if (select && zone) {
+    if (![...select.options].some((option) => option.value === zone)) select.add(new Option(zone.replaceAll("_", " "), zone));
+    select.value = zone;
+  }
   const form = document.querySelector("form[data-wait]");
   if (!form) return;
   form.addEventListener("submit", async (event) => {

@@ -20,7 +20,9 @@ from challenge.clock import set_up
 from challenge.conversions import COLUMNS, KeyUsedTwice, Outcome, import_file, is_signed, read, record
 from challenge.db import Database
 from challenge.errors import BadInput, UsageError
-from challenge.models import Conversion, Enrollment, Event, EventKind, Visit
+from challenge.events import done_times
+from challenge.models import Conversion, Enrollment, Event, EventKind, Subscriber, Visit
+from challenge.participation import has_joined
 from challenge.programme.definition import shipped
 from challenge.settings import read_settings
 from challenge.stats.groups import groups
@@ -58,6 +60,26 @@ def test_it_counts_once_and_attributes_to_source_and_last_day(town: Town) -> Non
     assert joined.detail["last_day"] == 2
     assert (podcast.word, podcast.joined, podcast.revenue) == ("podcast", 1, {"USD": 4900})
     assert "example.com" not in str(row.model_dump()).lower()
+
+
+def test_it_knows_in_each_run_that_somebody_joined_and_when_each_day_was_done(town: Town) -> None:
+    number, other = town.person(sent={1: 20}), town.person()
+    town.did(number, EventKind.completed, 1, 21)
+    town.did(number, EventKind.completed, 2, 45)
+    town.did(number, EventKind.undone, 1, 46)
+    town.did(number, EventKind.completed, 1, 50)
+    with town.database.write() as session:
+        mine, theirs = (session.get_one(Enrollment, one) for one in (number, other))
+        again = Enrollment(**mine.model_dump(exclude={"id", "run"}), run=mine.run + 1)
+        session.add(again)
+        session.flush()
+        people = [session.get_one(Subscriber, one.subscriber_id) for one in (mine, theirs)]
+        assert [has_joined(session, one) for one in people] == [False, False]
+        times = done_times(session, number)
+    assert {day: (at - times[2]) / timedelta(hours=1) for day, at in times.items()} == {1: 5, 2: 0}
+    tell(town, email="person1@example.com")
+    with town.database.read() as session:
+        assert [has_joined(session, one) for one in people] == [True, False]
 
 
 def test_the_same_key_for_something_else_is_refused(town: Town) -> None:

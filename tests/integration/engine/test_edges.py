@@ -115,7 +115,9 @@ def test_what_a_person_does_as_their_mail_leaves_ends_nothing(
     assert [key for key in keys if key.startswith("day-")] == [f"day-{day}" for day in range(1, 6)]
     if not claimed:
         assert engine.audit().balanced, engine.audit().problems
-        assert keys[2].partition(":")[0] == ("rest" if deed == "rest" else "day-2"), "what was owed before is not sent any more"
+        assert keys[2].partition(":")[0] == ("rest" if deed == "rest" else "day-2"), (
+            "what was owed before is not sent any more"
+        )
 
 
 def test_what_a_machine_with_another_clock_wrote_down_is_planned_when_its_time_comes(engine: Any, relay: Any) -> None:

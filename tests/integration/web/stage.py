@@ -193,7 +193,7 @@ def states(stage: Stage) -> Iterator[State]:
     yield State("day-stopped", stage.person(1, state="stopped").day(1))
     yield State("sheet", started.day(1) + "/sheet")
     yield State("preferences", started.preferences)
-    yield State("preferences-saved", stage.person(1).preferences, _press("Save when"))
+    yield State("preferences-saved", stage.person(1).preferences, _press("Save my choices"))
     yield State("preferences-wrong", started.preferences, _wrong_name)
     yield State("preferences-paused", stage.person(2, state="paused").preferences)
     yield State("preferences-over", stage.person(1, state="stopped").preferences)
@@ -234,7 +234,7 @@ def _wrong_address(page: Any) -> None:
 
 def _wrong_name(page: Any) -> None:
     page.fill("#first_name", "www.example.com")
-    _press("Save about me")(page)
+    _press("Save my choices")(page)
 
 
 def _erase(page: Any) -> None:

@@ -141,7 +141,7 @@ def test_it_counts_a_trembling_tap_once(stage: Stage, page: Any) -> None:
     page.goto(stage.url + person.preferences)
     page.wait_for_timeout(2100)
     page.dblclick("button:text-is('Pause my e-mails')")
-    page.wait_for_selector("button:text-is('Go on tomorrow')")
+    page.wait_for_selector("button:text-is('Go on with my days')")
     assert enrollment(stage, person).state is EnrollmentState.paused
 
 
@@ -229,7 +229,7 @@ def test_it_works_without(stage: Stage, browser: Any, missing: str) -> None:
     page.goto(stage.url + person.day(2))
     hand.tap("Not today, I need rest")
     page.goto(stage.url + person.preferences)
-    hand.tap("Save when")
+    hand.tap("Save my choices")
     found = [count(stage, person, kind) for kind in (EventKind.completed, EventKind.undone, EventKind.rested)]
     assert found == [2, 1, 1]
     context.close()
@@ -300,9 +300,87 @@ def test_it_times_and_counts_by_the_keyboard(stage: Stage, page: Any) -> None:
     box.locator("button").first.focus()
     for _ in range(10):
         page.keyboard.press("Space")
-    assert said(box) == "10 of 10. That is enough."
+    assert said(box) == "10 of 20"
+    for _ in range(10):
+        page.keyboard.press("Space")
+    assert said(box) == "20 of 20. That is enough."
+    page.keyboard.press("Space")
+    assert said(box) == "21 of 20. That is enough."
     box.locator("button").last.press("Enter")
-    assert said(box) == "0 of 10"
+    assert said(box) == "0 of 20"
+
+
+def test_it_times_both_sides_and_every_round(stage: Stage, page: Any) -> None:
+    def sets_of_two(route: Any) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text().replace('data-sets="1"', 'data-sets="2"'))
+
+    def said(box: Any) -> str:
+        return str(box.locator("[role=status]").inner_text())
+
+    def go(box: Any, seconds: int) -> str:
+        page.clock.run_for(2000)
+        box.locator("button").press("Enter")
+        page.clock.run_for(seconds * 1000 + 400)
+        return said(box)
+
+    person = stage.person(1)
+    page.clock.install()
+    page.goto(stage.url + person.day(1))
+    with page.expect_navigation():
+        page.click("button:text-is('Show me standing')")  # side lunge: 20 seconds, 2 times each side, by turns
+    turns, whole = page.locator(".pacer").nth(0), page.locator(".pacer").nth(1)
+    for hold in (1, 2, 3):
+        assert go(turns, 23) == f"{hold} of 4. Now the other side. Rest as long as you like."
+    assert go(turns, 23) == "All done. Let go slowly."
+    # side lift: 2 seconds, 10 times on one side, then on the other
+    assert go(whole, 3 + 10 * 2 + 9 * 5 + 9) == "10 of 20. Now the other side. Rest as long as you like."
+    assert go(whole, 3) == "Hold and breathe. 11 of 20"
+    page.clock.run_for(10 * 7000)
+    assert said(whole) == "All done. Let go slowly."
+
+    page.route("**/day/*", sets_of_two)
+    page.goto(stage.url + person.day(1))
+    turns = page.locator(".pacer").nth(0)
+    for _ in range(4):
+        go(turns, 23)
+    assert said(turns) == "Round 1 of 2. 4 of 4. Next comes round 2 of 2. Rest as long as you like."
+    assert go(turns, 3) == "Hold and breathe. Round 2 of 2. 1 of 4"
+    page.clock.run_for(20_000)
+    for _ in range(3):
+        go(turns, 23)
+    assert said(turns) == "All done. Let go slowly."
+
+    page.goto(stage.url + stage.person(3).day(3))  # side taps, 10 each side, by turns: counted
+    taps = page.locator(".pacer").nth(1)
+    said_in_turn = []
+    for _ in range(40):
+        taps.locator("button").first.press("Enter")
+        said_in_turn.append(said(taps))
+    assert said_in_turn[9::10] == [
+        "Round 1 of 2. 10 of 20",
+        "Round 1 of 2. 20 of 20. Next comes round 2 of 2.",
+        "Round 2 of 2. 10 of 20",
+        "Round 2 of 2. 20 of 20. That is enough.",
+    ]
+    page.unroute("**/day/*")
+
+
+def test_it_takes_a_second_tap_on_the_timer_for_a_trembling_hand(stage: Stage, page: Any) -> None:
+    page.clock.install()
+    page.goto(stage.url + stage.person(1).day(1))
+    box = page.locator(".pacer").nth(0)
+    go, status = box.locator("button"), box.locator("[role=status]")
+    go.press("Enter")
+    page.clock.run_for(1500)
+    go.press("Enter")
+    assert status.inner_text() == "Get ready."
+    page.clock.run_for(2000)
+    go.press("Enter")
+    assert "Stopped" in status.inner_text()
+    page.clock.run_for(1500)
+    go.press("Enter")
+    assert "Stopped" in status.inner_text()
 
 
 def test_it_prints_a_day_and_a_certificate_on_one_page_each(stage: Stage, page: Any) -> None:

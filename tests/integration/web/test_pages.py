@@ -5,21 +5,26 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import altcha
 import pytest
 from flask.testing import FlaskClient
-from sqlmodel import func, select
+from sqlmodel import col, func, select, update
 
+from challenge import conversions, signup
+from challenge import participation as acts
 from challenge.access.users import add_user
 from challenge.clock import set_up
 from challenge.db import Database
+from challenge.events import lock
 from challenge.models import Consent, Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind, Subscriber
 from challenge.plan import plan_due
-from challenge.programme.definition import shipped
+from challenge.programme.definition import Challenge, shipped
+from challenge.programme.exercises import Position
 from challenge.rendering.links import Address, Link
 from challenge.settings import Settings, read_settings
 from challenge.tokens import Purpose
@@ -33,7 +38,7 @@ BROWSER = {"User-Agent": "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrom
 class Site:
     """The app, its rows and its links."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, challenge: Challenge | None = None, **settings: Any) -> None:
         environ = {
             "CHALLENGE_DATA_DIR": str(folder),
             "CHALLENGE_CLOCK_START": NOON.isoformat(),
@@ -44,7 +49,7 @@ class Site:
         self.database.migrate()
         with self.database.write() as session:
             set_up(session, self.settings)
-        self.app = create_app(self.settings, shipped())
+        self.app = create_app(self.settings, challenge or shipped())
         self.client: FlaskClient = self.app.test_client()
         self.links = self.app.extensions["challenge"].composer.links
 
@@ -56,6 +61,21 @@ class Site:
         clock = self.app.extensions["challenge"].clock
         plan_due(self.database, shipped(), clock.now())
         return to
+
+    def began(self, days: int, **wishes: Any) -> Address:
+        """Somebody whose days began so many days ago."""
+        at = NOON - timedelta(days=days)
+        with self.database.write() as session:
+            fields = {"email": "ana@example.com", "timezone": "UTC"}
+            signup.register(session, signup.read(fields), shipped(), at)
+            enrollment, subscriber = lock(session, 1)
+            signup.confirm(session, enrollment, subscriber, shipped(), at, source="test")
+            acts.change(session, 1, acts.Wishes(**wishes), at)
+        return Address(1, 1, "day-1")
+
+    def close(self) -> None:
+        self.database.close()
+        self.app.extensions["challenge"].database.close()
 
     def path(self, url: str) -> str:
         return url.removeprefix(self.links.base_url)
@@ -92,8 +112,7 @@ class Site:
 def site(tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path)
     yield site
-    site.database.close()
-    site.app.extensions["challenge"].database.close()
+    site.close()
 
 
 @pytest.mark.parametrize(
@@ -225,7 +244,8 @@ def test_it_changes_nothing_on_get_or_without_the_nonce(site: Site) -> None:
     before = site.count(Event)
     page = site.links.day_path(to, 1)
     for action in ("complete", "undo", "rest", "position"):
-        assert site.client.get(f"{page}/{action}").status_code == 405
+        answer = site.client.get(f"{page}/{action}")
+        assert (answer.status_code, answer.headers["Location"]) == (303, page)
         assert site.client.post(f"{page}/{action}").status_code == 200
     for path in (page, site.links.preferences_path(to), site.path(site.links.unsubscribe_url(to))):
         assert site.client.get(path).status_code == 200
@@ -240,6 +260,84 @@ def test_it_rests_and_takes_the_rest_back(site: Site) -> None:
     page = site.links.day_path(to, 1)
     site.press(page, f"{page}/rest")
     assert site.events(EventKind.rested) == 0  # day 1 has not come yet: there is nothing to rest from
+
+
+def test_it_names_the_mail_that_really_comes_next(site: Site) -> None:
+    to = site.began(2)  # day 1 came yesterday, day 2 this Monday morning
+    page = site.links.day_path(to, 2)
+    assert "The next e-mail comes Tuesday at 8\N{NO-BREAK SPACE}am." in site.press(page, f"{page}/complete").text
+    site.press(page, f"{page}/undo", of="completed")
+    resting = site.press(page, f"{page}/rest").text
+    assert "Tomorrow is a rest day." in resting
+    assert "The next e-mail comes Tuesday at 8\N{NO-BREAK SPACE}am." in resting  # that of the rest day
+
+
+def test_it_names_a_nudge_when_that_comes_next(site: Site) -> None:
+    to = site.began(1, pace="weekly")  # day 1 came this Monday morning
+    page, choices = site.links.day_path(to, 1), site.links.preferences_path(to)
+    assert "are saved. The next e-mail comes Thursday at 8" in site.press(choices, hour="8").text
+    done = site.press(page, f"{page}/complete").text
+    assert "The next e-mail comes Monday, March\N{NO-BREAK SPACE}8, at 8\N{NO-BREAK SPACE}am." in done
+
+
+def test_it_says_when_the_next_mail_comes_after_each_choice(site: Site) -> None:
+    to = site.began(1)
+    choices, leave = site.links.preferences_path(to), site.path(site.links.unsubscribe_url(to))
+
+    def told(answer: Any) -> str:
+        (words,) = re.findall(r'(?s)<(?:p|div) role="status"[^>]*>(.*?)</(?:p|div)>', answer.text)
+        return " ".join(re.sub(r"<[^>]+>", "", words).replace("\N{NO-BREAK SPACE}", " ").split())
+
+    assert told(site.press(choices, hour="19")) == "Your choices are saved. The next e-mail comes Tuesday at 7 pm."
+    weekly = "The next e-mail comes Thursday at 7 pm."
+    assert told(site.press(leave, do="pace weekly")).endswith(f"That is how your e-mails come from now on. {weekly}")
+    for page in (choices, leave):
+        paused = told(site.press(page, do="pause"))
+        assert paused.startswith("You are on a break. No e-mails come until you go on.")
+        assert "next e-mail" not in paused
+        assert told(site.press(choices, hour="18")) == "Your choices are saved."
+        site.press(choices, hour="19")
+        assert told(site.press(page, do="resume")) == f"Welcome back. {weekly}"
+    site.client.post(leave, data={"do": "everything"})
+    assert told(site.press(leave, do="go on")) == f"That is taken back. Your e-mails go on. {weekly}"
+
+
+def test_it_offers_rest_only_where_there_is_something_to_move(site: Site) -> None:
+    to = site.began(1)
+    page, leave = site.links.day_path(to, 1), site.path(site.links.unsubscribe_url(to))
+    assert "Not today, I need rest" in site.client.get(page).text
+    site.client.post(leave, data={"do": "everything"})
+    assert "Not today, I need rest" not in site.client.get(page).text
+    site.press(leave, do="go on")
+    assert "Not today, I need rest" in site.client.get(page).text
+
+
+def test_it_saves_all_choices_at_once_and_loses_none(site: Site) -> None:
+    to = site.began(1)
+    choices = site.links.preferences_path(to)
+    page = site.client.get(choices).text
+    form = re.search(r'(?s)<form method="post" id="choices".*?</form>', page)
+    assert form is not None
+    names = set(re.findall(r'name="(\w+)"', form[0]))
+    assert {"hour", "timezone", "pace", "position", "goal", "first_name", "locale", "tracking"} <= names
+    assert page.count('value="save"') == 1
+    typed: dict[str, Any] = {"hour": "19", "first_name": "Ana", "position": "lying", "tracking": "off", "locale": "de"}
+    for do, wish in (("pause", "resume"), ("resume", "pause"), ("save", "pause")):
+        after = site.press(choices, do=do, **(typed | {"first_name": "www.example.com"} if do == "save" else typed))
+        assert f'name="do" value="{wish}"' in after.text
+        assert re.search(r'<option value="19" selected>', after.text)
+        assert re.search(r'value="lying" checked', after.text)
+        assert re.search(r'value="off" checked', after.text)
+        assert re.search(r'<option value="de" lang="de" selected>', after.text)
+    assert after.status_code == 422
+    assert site.enrollment().position == "seated"
+
+
+def test_it_leads_back_to_the_form_from_its_address(site: Site) -> None:
+    answer = site.client.get("/signup?lang=de&utm_source=x")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/?lang=de&utm_source=x")
+    for words in ("", "?_scheme=javascript&_external=1&endpoint=x&_anchor=y"):
+        assert site.client.get(f"/signup{words}").headers["Location"] == "/"
 
 
 @pytest.mark.parametrize("encoding", ["application/x-www-form-urlencoded", "multipart/form-data"])
@@ -277,6 +375,109 @@ def test_it_keeps_preferences_and_shows_and_erases_data(site: Site) -> None:
     site.press(page, do="erase", really="yes")
     assert (site.count(Subscriber), site.count(Event), site.count(Delivery)) == (0, 0, 0)
     assert site.client.get(page).status_code == 404
+
+
+def test_it_puts_every_day_into_the_calendar_and_no_way_into_the_pages(site: Site) -> None:
+    to = site.person()
+    path = site.links.path(Link.calendar, to)
+
+    def days() -> list[str]:
+        return re.findall(r"DTSTART;TZID=(\S+)", site.client.get(path).text)
+
+    assert days() == [f"UTC:2027030{day}T080000" for day in range(2, 7)]
+    choices = site.links.preferences_path(to)
+    site.press(choices, pace="weekly", timezone="Europe/Berlin", hour="19", locale="de")
+    told = site.client.get(path)
+    assert told.mimetype == "text/calendar"
+    assert days() == [
+        f"Europe/Berlin:{day}T190000" for day in ("20270302", "20270309", "20270316", "20270323", "20270330")
+    ]
+    whole = told.text.replace("\r\n ", "")
+    assert "SUMMARY:Tag 1: Ein sanfter Anfang\r\n" in whole
+    assert "DESCRIPTION:Der Link ist in deiner E-Mail von diesem Morgen.\r\n" in whole
+    assert not re.search(r"https?:|URL|/day/|/preferences/|MS\b", whole)
+    site.press(choices, do="pause")
+    assert days() == []
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 5])
+def test_it_has_a_landing_page_for_any_number_of_days(tmp_path: Path, length: int) -> None:
+    short = replace(shipped(), days=shipped().days[:length])
+    site = Site(tmp_path, short)
+    page = site.client.get("/").text
+    pictures = re.findall(r'<figure><img src="[^"]*/([^"/]+)"[^>]*><figcaption>([^<]+)', page)
+    assert [caption for _, caption in pictures] == ["Sitting", "Standing", "Lying down"]
+    wanted = [(short.days[n], at) for n, at in ((0, "seated"), (length // 2, "standing"), (-1, "lying"))]
+    assert [file for file, _ in pictures] == [day.exercises_for(at)[1][1].picture.file for day, at in wanted]
+    assert f"Your {length} days" in page
+    site.close()
+
+
+def test_it_shows_a_picture_once_where_a_move_has_one_position(tmp_path: Path) -> None:
+    day = shipped().day(1)
+    seated = tuple(replace(one, moves={Position.seated: one.moves[Position.seated]}) for one in day.slots[1])
+    site = Site(tmp_path, replace(shipped(), days=(replace(day, slots=(day.slots[0], seated)),)))
+    assert site.client.get("/").text.count("<figure>") == len(
+        {one.moves[Position.seated].picture.file for one in seated[:1]}
+    )
+    site.close()
+
+
+def test_it_lists_zones_of_places_and_takes_the_others_too(site: Site) -> None:
+    def listed(page: str) -> list[str]:
+        select = re.search(r'(?s)<select id="timezone".*?</select>', site.client.get(page).text)
+        assert select is not None
+        return re.findall(r'<option value="([^"]+)"', select[0])
+
+    found = listed("/")
+    assert {"America/New_York", "Europe/Berlin", "Arctic/Longyearbyen", "UTC"} <= set(found)
+    odd = {"Factory", "W-SU", "Etc/GMT+5", "US/Pacific", "SystemV/EST5", "Cuba", "Japan", "EST5EDT", "Canada/Central"}
+    assert not odd & set(found)
+    assert site.client.post("/signup", data={"email": "ana@example.com", "timezone": "US/Pacific"}).status_code == 303
+    choices = site.links.preferences_path(Address(1, 1, "day-1"))
+    assert set(listed(choices)) - set(found) == {"US/Pacific"}  # theirs, so that saving does not change it
+    assert '<option value="US/Pacific" selected>' in site.client.get(choices).text
+
+
+@pytest.mark.parametrize("known", ["nobody", "agreed", "joined"])
+def test_it_offers_news_of_the_programme_once_and_sells_nothing(site: Site, known: str) -> None:
+    to = site.person()
+    certificate = site.links.path(Link.certificate, to)
+    ask = "Yes, write to me about it"
+    assert ask not in site.client.get(certificate).text  # nothing done yet
+    day = site.links.day_path(to, 1)
+    site.press(day, f"{day}/complete")
+    assert ask in site.client.get(certificate).text
+    if known == "agreed":
+        path = site.links.preferences_path(to)
+        site.press(path, do="programme")
+    elif known == "joined":
+        told = conversions.read({"key": "o1", "email": "ana@example.com"}, NOON)
+        tokens = site.app.extensions["challenge"].tokens
+        with site.database.write() as session:
+            conversions.record(session, told, shipped().slug, tokens, NOON, "file")
+    page = site.client.get(certificate).text
+    assert (ask in page) == (known == "nobody")
+    assert ("You said yes to news" in page) == (known == "agreed")
+    assert (shipped().invitation_url in page, shipped().invitation_label in page) == (False, False)
+
+
+def test_it_dates_the_certificate_by_the_last_day_done(site: Site) -> None:
+    to = site.person()
+    late = datetime(2027, 2, 28, 23, 30, tzinfo=UTC)
+    with site.database.write() as session:
+        for day in range(1, 6):
+            acts.complete(session, 1, day, late + timedelta(days=day - 5))
+        acts.undo(session, 1, 2, 5, late, of="completed")
+        acts.complete(session, 1, 2, late)
+        acts.change(session, 1, acts.Wishes(timezone="Europe/Berlin"), NOON)
+    page = site.client.get(site.links.path(Link.certificate, to)).text
+    assert "You did all 5 days" in page
+    assert "March 1, 2027" in page  # in Berlin it was the next day already
+    with site.database.write() as session:
+        session.exec(update(Event).where(col(Event.day) == 2).values(occurred_at=late - timedelta(days=1)))
+        session.exec(update(Event).where(col(Event.day) == 5).values(occurred_at=late - timedelta(days=3)))
+    assert "February 28, 2027" in site.client.get(site.links.path(Link.certificate, to)).text
 
 
 def test_it_records_opens_and_clicks_and_keeps_machines_apart(site: Site) -> None:

@@ -37,6 +37,7 @@ NAMES = {
     "York",
     "New_York",
     "America/New_York",
+    "English",
 }
 
 
@@ -94,6 +95,70 @@ def test_it_keeps_the_language_somebody_signs_up_in(site: tuple[FlaskClient, Lin
     assert one(database).locale == "ar"
     page = client.get(links.confirm_url(TO).removeprefix(links.base_url), headers={"Accept-Language": "en"})
     assert '<html lang="ar" dir="rtl">' in page.text
+
+
+def test_it_keeps_the_language_that_was_asked_for_through_the_form_and_the_links(
+    site: tuple[FlaskClient, Links, Database],
+) -> None:
+    client, links, _ = site
+    page = client.get("/?lang=ar").text
+    assert '<input type="hidden" name="locale" value="ar">' in page
+    wrong = client.post("/signup", data={"email": "ana", "locale": "ar"})
+    assert (wrong.status_code, '<html lang="ar" dir="rtl">' in wrong.text) == (422, True)
+    assert '<input type="hidden" name="locale" value="ar">' in wrong.text
+    right = client.post("/signup", data={"email": "ana@example.com", "locale": "ar"})
+    assert right.headers["Location"] == "/check-inbox?lang=ar"
+    for path in (
+        "/?lang=ar",
+        "/check-inbox?lang=ar",
+        "/exercises?lang=ar",
+        "/privacy?lang=ar",
+        links.preferences_path(TO),
+    ):
+        page = client.get(path).text
+        assert 'href="/exercises?lang=ar"' in page, path
+        assert 'href="/privacy?lang=ar"' in page, path
+    assert '<input type="hidden" name="lang" value="ar">' in client.get("/exercises?lang=ar").text
+    assert 'href="/?lang=ar"' in client.get("/check-inbox?lang=ar").text
+    own = client.get("/", headers=ARABIC).text  # the browser says it each time
+    assert 'href="/privacy"' in own
+    assert (
+        client.post("/signup", data={"email": "b@example.com", "locale": "ar"}, headers=ARABIC).headers["Location"]
+        == "/check-inbox"
+    )
+    assert 'href="/privacy?lang=en"' in client.get("/?lang=en", headers=ARABIC).text
+    assert 'href="/privacy"' in client.get("/?lang=xx").text
+    assert 'name="lang"' not in client.get("/exercises").text
+
+
+def test_it_lets_a_visitor_choose_the_language_and_knows_where_they_came_from(
+    site: tuple[FlaskClient, Links, Database],
+) -> None:
+    client, _, _ = site
+    page = client.get("/?utm_source=clinic", headers={"Referer": "https://clinic.example/news"}).text
+    found = re.findall(r'<a class="go" href="([^"]+)" lang="(\w+)" hreflang="\w+"( aria-current="true")?>([^<]+)', page)
+    assert [(lang, bool(here), name) for _, lang, here, name in found] == [
+        ("en", True, "English"),
+        ("ar", False, "العربية"),
+    ]
+    switched = client.get(
+        found[1][0].replace("&amp;", "&"), headers={"Referer": "http://localhost/?utm_source=clinic"}
+    ).text
+    assert '<html lang="ar" dir="rtl">' in switched
+    assert 'name="utm_source" value="clinic"' in switched
+    assert 'name="referrer" value="https://clinic.example/news"' in switched
+    assert "hreflang" not in client.get("/privacy").text
+
+
+def test_it_shows_no_choice_where_there_is_one_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(i18n, "CATALOGUES", tmp_path)
+    settings = read_settings({"CHALLENGE_DATA_DIR": str(tmp_path)}, None)
+    database = Database(settings.database)
+    database.migrate()
+    database.close()
+    app = create_app(settings, shipped())
+    assert "hreflang" not in app.test_client().get("/").text
+    app.extensions["challenge"].database.close()
 
 
 def test_it_asks_for_the_yes_in_the_words_it_keeps_as_evidence(site: tuple[FlaskClient, Links, Database]) -> None:

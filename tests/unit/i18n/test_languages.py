@@ -22,6 +22,40 @@ def test_it_offers_a_language_when_pages_and_challenge_have_it(mirrored: tuple[C
     assert Languages(challenge, ours).locales == ("en",)
 
 
+@pytest.mark.parametrize("instead", ['msgstr ""', '#, fuzzy\nmsgid "Gone"\nmsgstr "«Gone»"\n\n'])
+@pytest.mark.parametrize("whose", ["ours", "theirs"])
+def test_it_offers_a_language_only_when_nothing_in_it_waits(
+    mirrored: tuple[Challenge, Path], monkeypatch: pytest.MonkeyPatch, instead: str, whose: str
+) -> None:
+    challenge, ours = mirrored
+    monkeypatch.setattr(catalogues, "CATALOGUES", ours)
+    (whole,) = catalogues.progress(challenge)
+    assert (whole.locale, whole.right, whole.is_offered) == ("ar", whole.all, True)
+    file, words = (ours, "Please check this") if whose == "ours" else (challenge.folder / "locales", "A soft start")
+    text = (file / "ar.po").read_text()
+    said = f'msgstr "«{words}»"'
+    assert said in text
+    (file / "ar.po").write_text(text.replace(said, instead) if instead.startswith("msgstr") else text + "\n" + instead)
+    assert Languages(challenge, ours).locales == ("en",)
+    assert Languages(challenge, ours).choose("ar") == "en"
+    (part,) = catalogues.progress(challenge)
+    assert (whole.all - part.right, part.is_offered) == (1 if instead.startswith("msgstr") else 0, False)
+
+
+def test_it_does_not_offer_what_was_only_begun(
+    mirrored: tuple[Challenge, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    challenge, ours = mirrored
+    monkeypatch.setattr(catalogues, "CATALOGUES", ours)
+    catalogues.update(challenge, "fr")
+    assert Languages(challenge, ours).locales == ("en", "ar")
+    told = {one.locale: (one.right, one.is_offered) for one in catalogues.progress(challenge)}
+    assert told["fr"] == (0, False)
+    shutil.rmtree(challenge.folder / "locales")
+    told = {one.locale: (0 < one.right < one.all, one.is_offered) for one in catalogues.progress(challenge)}
+    assert told["ar"] == (True, False)
+
+
 @pytest.mark.parametrize(
     ("wanted", "chosen"),
     [

@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from challenge.journey import MORNING_LASTS, Fact, Owed, Pace, Plan, Rhythm, is_waking, local_date, next_waking, plan
+from challenge.journey import (
+    MORNING_LASTS,
+    Fact,
+    Owed,
+    Pace,
+    Plan,
+    Rhythm,
+    is_waking,
+    local_date,
+    next_waking,
+    outlook,
+    plan,
+)
 
 MONDAY = datetime(2027, 3, 1, 12, tzinfo=UTC)
 UTC_8 = Rhythm("UTC", 8)
@@ -353,3 +365,41 @@ def test_it_knows_the_waking_window() -> None:
     assert next_waking("UTC", datetime(2027, 3, 2, 22, tzinfo=UTC)) == datetime(2027, 3, 3, 6, tzinfo=UTC)
     assert is_waking("UTC", datetime(2027, 3, 2, 21, 59, tzinfo=UTC))
     assert not is_waking("UTC", datetime(2027, 3, 2, 22, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("pace", list(Pace))
+@pytest.mark.parametrize("days", [0, 2.5])
+def test_it_looks_out_on_every_morning_that_then_comes(pace: Pace, days: float) -> None:
+    """What was told beforehand is what somebody gets who does each day when it comes."""
+    facts, now = started(Rhythm("Europe/Berlin", 8, pace)), MONDAY + DAY * days
+    for step in range(70):
+        for owed in plan(5, facts, MONDAY + timedelta(hours=18) * step).owed:
+            day = int(owed.key[4:]) if owed.mail == "day" else 0
+            if day and ("completed", day) not in {(fact.kind, fact.day) for fact in facts}:
+                facts.append(Fact("completed", owed.due_at + timedelta(minutes=30), day=day))
+    known = [fact for fact in facts if fact.at <= now]
+    foreseen = {owed.key: owed.due_at for owed in outlook(5, known, now)}
+    came = {owed.key: owed.due_at for owed in plan(5, facts, MONDAY + DAY * 60).owed if owed.mail == "day"}
+    assert list(foreseen) == [f"day-{n}" for n in range(1, 6)]
+    assert foreseen == came
+
+
+def test_it_looks_out_on_what_a_rest_and_a_change_have_moved() -> None:
+    weekly = Rhythm("UTC", 8, Pace.weekly)
+    facts = [*started(), at(2, "rested"), at(2.1, "changed", rhythm=weekly)]
+    told = {owed.key: f"{owed.due_at:%a %d %H:%M}" for owed in outlook(5, facts, MONDAY + DAY * 2.5)}
+    assert told == {
+        "day-1": "Tue 02 08:00",
+        "day-2": "Wed 03 08:00",
+        "day-3": "Wed 10 08:00",
+        "day-4": "Wed 17 08:00",
+        "day-5": "Wed 24 08:00",
+    }
+
+
+def test_it_looks_out_on_nothing_for_who_waits_pauses_or_stopped() -> None:
+    waiting = [Fact("signed_up", MONDAY, rhythm=UTC_8)]
+    assert outlook(5, waiting, MONDAY + DAY) == ()
+    for kind in ("paused", "unsubscribed"):
+        told = outlook(5, [*started(), at(1.5, kind)], MONDAY + DAY * 2)
+        assert [owed.key for owed in told] == ["day-1"]

@@ -106,6 +106,14 @@ def test_it_reads_the_whole_file(write: Write) -> None:
     assert challenge.day(1).exercise_slugs == ("reach", "reach")
 
 
+def test_it_reads_a_file_as_windows_saves_it(write: Write) -> None:
+    plain = load(write(TOML))
+    marked = load(write("\ufeff" + TOML))
+    assert (marked.slug, marked.edition) == ("tiny", plain.edition)
+    with pytest.raises(ContentError, match="line 1: slug"):
+        load(write("\ufeff" + TOML.replace('"tiny"', '"Tiny one"', 1)))
+
+
 def test_it_fills_subject_lines(write: Write) -> None:
     challenge = load(write(TOML))
     assert challenge.subject("day", 2) == "Day 2 of 2: Go On"
@@ -162,6 +170,7 @@ WRONG = {
         "unknown position",
         "seated, standing, lying",
     ),
+    "unknown sides": ("sets = 1", 'sides = "left"\nsets = 1', "sides", "'left' is an unknown sides", "one then other"),
     "an unknown exercise": (
         'partner = ["reach"]',
         'partner = ["x"]',

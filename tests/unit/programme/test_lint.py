@@ -9,7 +9,7 @@ from types import MappingProxyType
 import pytest
 
 from challenge.programme.definition import Challenge, Day, shipped
-from challenge.programme.exercises import Exercise, Load, Move, Position
+from challenge.programme.exercises import Exercise, Load, Move, Position, Sides
 from challenge.programme.lint import MAX_WORDS, Finding, lint
 
 
@@ -105,6 +105,16 @@ BROKEN: dict[str, tuple[Callable[[Challenge], Challenge], str, str]] = {
         lambda one: with_move(one, "march", lambda move: replace(move, repetitions=12)),
         "exercise.march.seated",
         "dose does not say the 12",
+    ),
+    "each side, and no word of it for the timer": (
+        lambda one: with_move(one, "march", lambda move: replace(move, sides=Sides.together)),
+        "exercise.march.seated",
+        "dose says each side",
+    ),
+    "sides that the dose does not tell of": (
+        lambda one: with_move(one, "open-hips", lambda move: replace(move, sides=Sides.alternating)),
+        "exercise.open-hips.seated",
+        "dose does not say each side",
     ),
     "a subject that tells": (
         lambda one: replace(one, subjects=MappingProxyType({"day": "Your MS day {number}"})),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import email.policy
 import re
+import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from challenge import i18n
+from challenge.cli import main
 from challenge.programme.definition import Challenge, ContentError, shipped
 from challenge.programme.lint import lint as lint_words
 from challenge.rendering import lint
@@ -18,7 +22,7 @@ from challenge.rendering.links import Address
 from challenge.rendering.lint import Mail, contents, lint_mail, rendered
 from challenge.rendering.marked_up import color, contrast, inverted, parsed
 from challenge.rendering.message import Composer, Letter
-from challenge.rendering.templates import FOLDERS, Content
+from challenge.rendering.templates import FOLDERS, Content, Templates
 from challenge.settings import Settings
 from tests.unit.programme.test_variants import SHORT_PAGE, SHORT_TEXT, challenge_with
 
@@ -39,7 +43,7 @@ def said(mail: Mail) -> str:
 
 
 def with_page(page: str) -> Mail:
-    return Mail(DAY.content, DAY.language, DAY.subject, DAY.text, page, parsed(page))
+    return replace(DAY, page=page, root=parsed(page))
 
 
 def test_it_has_nothing_to_say_about_any_mail_in_any_language() -> None:
@@ -64,6 +68,94 @@ def test_it_has_nothing_to_say_about_mails_from_right_to_left(
     assert "\u2068Ana\u2069" in mail.text
     outside = re.sub(r"«.*?»", "", mail.text.split("\n--\n")[0], flags=re.S)
     assert re.findall(r"[A-Za-z]{3,}", re.sub(r"https?://\S+", "", outside)) == []
+
+
+def test_only_the_invitation_leads_to_the_paid_programme() -> None:
+    programme = shipped().programme
+    for tracking in (True, False):
+        for content in (one._replace(tracking=tracking) for one in contents(shipped(), "en")):
+            mail = rendered(COMPOSER.templates, content, COMPOSER.links)
+            said = mail.text.split("\n--\n")[0] + mail.page
+            assert (mail.invitation in said, programme in said) == (content.mail == "invitation",) * 2, mail.name
+    for address in (DAY.invitation, shipped().invitation_url):
+        assert "a link to the paid programme" in said_of(address)
+
+
+def said_of(address: str) -> str:
+    return said(with_page(DAY.page.replace("</body>", f'<p><a href="{address}">See more of it</a></p></body>')))
+
+
+MISTAKES = {
+    "no endif": ("finish/body.html", "{% endif %}", "", "line 16: cannot be filled in: ", "needs its end"),
+    "a misspelt word": (
+        "_base/foot.txt",
+        "postal_address",
+        "postal_adress",
+        "line 5: cannot be filled in: 'postal_adress' is",
+        "spelt",
+    ),
+    "no such file": (
+        "rest/body.txt",
+        "_base/foot.txt",
+        "_base/fot.txt",
+        "line 12: cannot be filled in: there is no",
+        "name",
+    ),
+    "nothing behind": (
+        "comeback/subject.txt",
+        "subject_line()",
+        "_('%(x)s')",
+        "line 1: cannot be filled in: nothing fills 'x'",
+        "Give",
+    ),
+}
+
+
+@pytest.mark.parametrize(("file", "old", "new", "problem", "advice"), MISTAKES.values(), ids=MISTAKES)
+def test_it_names_file_and_line_of_a_broken_template(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, old: str, new: str, problem: str, advice: str
+) -> None:
+    folders = tmp_path / "emails"
+    shutil.copytree(FOLDERS, folders)
+    words = (folders / file).read_text()
+    assert old in words
+    (folders / file).write_text(words.replace(old, new, 1))
+    templates = Templates(shipped(), "https://challenge.example", "1 Main Street", folders=folders)
+    (finding,) = lint.lint(templates, COMPOSER.links)
+    told = f"{finding.where}: {finding.text}. {finding.advice}"
+    assert told.startswith(f"{folders / file}, {problem}")
+    assert advice in finding.advice
+
+
+@pytest.mark.parametrize(("words", "code"), [(["lint"], 1), (["preview", "finish"], 2)])
+def test_the_commands_say_it_in_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    code: int,
+) -> None:
+    folders = tmp_path / "emails"
+    shutil.copytree(FOLDERS, folders)
+    (folders / "finish" / "body.txt").write_text("{{ dun }}")
+    monkeypatch.setitem(cast(dict[str, Any], Templates.__init__.__kwdefaults__), "folders", folders)
+    monkeypatch.setattr("sys.argv", ["challenge", *words])
+    monkeypatch.setattr("logging.basicConfig", lambda **_: None)
+    monkeypatch.setenv("CHALLENGE_DATA_DIR", str(tmp_path))
+    assert main() == code
+    told = capsys.readouterr()
+    said = told.out if code == 1 else told.err
+    assert f"{folders / 'finish' / 'body.txt'}, line 1: cannot be filled in: 'dun' is undefined. Check how" in said
+
+
+def test_the_confirmation_does_not_tell_a_stranger_that_they_joined() -> None:
+    for content, joined in ((Content("confirm"), False), (Content("welcome"), True)):
+        mail = rendered(COMPOSER.templates, content, COMPOSER.links)
+        for part in (mail.text, mail.page):
+            assert ("because this address joined" in part, "because somebody typed this address" in part) == (
+                joined,
+                not joined,
+            )
 
 
 @pytest.mark.parametrize(
@@ -117,7 +209,7 @@ def test_it_finds_each_harm(pattern: str, instead: str, problem: str) -> None:
     [("", "is empty"), ("Re: Day 3", "looks like an answer"), ("x" * 61, "too long"), ("Day 3 of MS", "says 'MS'")],
 )
 def test_it_reads_the_subject(subject: str, problem: str) -> None:
-    assert problem in said(Mail(DAY.content, DAY.language, subject, DAY.text, DAY.page, DAY.root))
+    assert problem in said(replace(DAY, subject=subject))
 
 
 def test_it_offers_to_say_it_by_mail_where_mail_is_taken() -> None:
@@ -176,7 +268,7 @@ def test_it_does_not_start_with_a_variant_that_cannot_be_sent(
 
 def test_it_reads_what_is_hard_to_read() -> None:
     hard = "Individualised neurorehabilitation interventions necessitate perseverance. " * 20 + DAY.text
-    assert "reads like school grade" in said(Mail(DAY.content, DAY.language, DAY.subject, hard, DAY.page, DAY.root))
+    assert "reads like school grade" in said(replace(DAY, text=hard))
 
 
 def test_it_excuses_only_what_is_used_and_lacking() -> None:
