@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, col, or_, select
+from sqlmodel import Session, col, func, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from challenge.clock import real_now
 from challenge.conversion_links import Link, links_of
+from challenge.conversions import REFUND, refunds_of
 from challenge.events import address_hash, done_days, installation_key
 from challenge.journey import Owed
 from challenge.models import (
     AuditEntry,
     Consent,
+    Conversion,
     Delivery,
     DeliveryState,
     Enrollment,
@@ -72,6 +74,16 @@ class Mail:
 
 
 @dataclass(frozen=True)
+class Joining:
+    """One conversion of a person: what was told, and what was taken back of it since; prices like `49.00 USD`."""
+
+    row: Conversion
+    price: str
+    back: str
+    is_whole: bool
+
+
+@dataclass(frozen=True)
 class Story:
     """Everything known of one person, the latest first."""
 
@@ -85,6 +97,7 @@ class Story:
     mails: tuple[Mail, ...]
     deeds: tuple[AuditEntry, ...]
     links: tuple[Link, ...]
+    joinings: tuple[Joining, ...]
 
 
 def search(
@@ -154,7 +167,33 @@ def story(session: Session, number: int, days: int, now: datetime) -> Story | No
         mails=tuple(_mail(row) for row in sorted(deliveries, key=lambda row: row.id or 0, reverse=True)),
         deeds=tuple(session.exec(_deeds_of(ids))),
         links=tuple(links_of(session, ids, real_now())),
+        joinings=joinings_of(session, ids),
     )
+
+
+def joinings_of(session: Session, enrollment_ids: Sequence[int]) -> tuple[Joining, ...]:
+    """The conversions of one person's runs, in the order they were told."""
+    query = select(Conversion).where(col(Conversion.enrollment_id).in_(enrollment_ids)).order_by(col(Conversion.id))
+    rows = session.exec(query).all()
+    backs = [(row, refunds_of(row, rows)) for row in rows if row.how != REFUND]
+    return tuple(
+        Joining(row, written(row.amount, row.currency), written(-back.amount, row.currency), back.is_whole)
+        for row, back in backs
+    )
+
+
+def revenue_of(session: Session, enrollment_id: int) -> str:
+    """What the person of this run paid in all runs, less what was paid back: `49.00 USD, 10 JPY`; empty for nothing."""
+    mine = select(Enrollment.subscriber_id).where(Enrollment.id == enrollment_id)
+    query = (
+        select(Conversion.currency, func.sum(Conversion.amount))
+        .join(Enrollment, col(Enrollment.id) == col(Conversion.enrollment_id))
+        .where(col(Enrollment.subscriber_id).in_(mine))
+        .group_by(Conversion.currency)
+        .order_by(Conversion.currency)
+    )
+    sums = {currency: int(amount) for currency, amount in session.exec(query)}
+    return ", ".join(filter(None, (written(amount, currency) for currency, amount in sums.items())))
 
 
 def _mail(row: Delivery) -> Mail:
@@ -213,6 +252,8 @@ def _event_moments(session: Session, ids: list[int]) -> list[Moment]:
     for event in session.exec(query):
         title, tone = _WORDS.get(event.kind, (str(event.kind), "plain"))
         title = title.format(day=event.day)
+        if "refunds" in event.detail:
+            title, tone = "Joining the programme was taken back", "wrong"
         if event.kind in (EventKind.opened, EventKind.clicked):
             what = f" ({event.link})" if event.kind is EventKind.clicked and event.who != "machine" else ""
             title = f"{title}{what}" + (f", day {event.day}" if event.day else "")
@@ -229,6 +270,7 @@ def _event_moments(session: Session, ids: list[int]) -> list[Moment]:
 
 
 _HOW = {
+    "refund": "paid back",
     "link": "said so by their link",
     "desk": "noted at the desk",
     "file": "from a file",
@@ -254,7 +296,7 @@ def _told(event: Event) -> str:
             return f"by {told.get('how', 'a link')}"
         case EventKind.joined:
             price = written(int(told.get("amount") or 0), str(told.get("currency", "")))
-            return ", ".join(filter(None, (price, _HOW.get(str(told.get("how")), ""))))
+            return ", ".join(filter(None, (price, _HOW.get(str(told.get("how")), ""), told.get("why"))))
     return ""
 
 

@@ -16,13 +16,14 @@ from sqlmodel import Session
 from challenge.errors import BadInput
 from challenge.stats.blocks import Block
 from challenge.stats.filter import EVERYBODY, NONE, Filter
-from challenge.stats.funnel import Crowd, Rate, rate_of
+from challenge.stats.funnel import Crowd, Rate, asked_for_yes, rate_of
 from challenge.stats.inference import Comparison, compare
 from challenge.stats.keep import load
 from challenge.stats.visits import visits_by
 
 KINDS = ("variant", "form_variant")
 SIGNED_UP = "signed_up"
+ASKED = "asked"
 USUAL = {"form_variant": SIGNED_UP, "variant": "done-1"}
 
 
@@ -50,15 +51,15 @@ class Experiment:
 
 def goals(length: int) -> dict[str, tuple[str, str, str]]:
     """Goal -> (the step's bits, of which people, the mail that gives the chance). For the landing page there is one
-    more, `signed_up`, of those who visited."""
-    found = {"confirmed": ("confirmed", "people", "confirm")}
+    more, `signed_up`, of those who visited; who was never asked is not among those who could say yes."""
+    found = {"confirmed": ("confirmed", ASKED, "confirm")}
     for day in range(1, length + 1):
         found[f"opened-{day}"] = (f"opened_people:{day}", f"sent:{day}", str(day))
         found[f"clicked-{day}"] = (f"clicked:{day}", f"sent:{day}", str(day))
         found[f"done-{day}"] = (f"done:{day}", "confirmed", str(day))
     return found | {
         "finished": ("finished", "confirmed", str(length)),
-        "joined": ("joined", "confirmed", "finish"),
+        "joined": ("joined", "confirmed", "joined"),
     }
 
 
@@ -75,7 +76,7 @@ def experiment(
     for block, people in Crowd(load(session, challenge, length, now), length, filter, now):
         for word, there in block.family(f"words:{kind}").items():
             if word != NONE and goal == SIGNED_UP:
-                counts[word][0] += (people & there).bit_count()
+                counts[word][0] += (people & there & ~(block.get("by_api") | block.get("by_import"))).bit_count()
             elif word != NONE:
                 had = people & there & block.had_chance(known[goal][2], length, now)
                 _add(counts[word], block, people & there, had, known[goal])
@@ -118,7 +119,7 @@ def _visited(session: Session, challenge: str, counts: dict[str, list[int]], fil
 
 def _add(count: list[int], block: Block, people: int, had_chance: int, goal: tuple[str, str, str]) -> None:
     bits, base, _ = goal
-    asked = had_chance & block.get(base)
+    asked = had_chance & (asked_for_yes(block) if base == ASKED else block.get(base))
     for place, found in enumerate((people, asked & block.get(bits), asked)):
         count[place] += found.bit_count()
 
