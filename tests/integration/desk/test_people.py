@@ -11,6 +11,7 @@ import pytest
 from sqlmodel import select
 
 from challenge import signup
+from challenge.conversions import read, record_for
 from challenge.editions import keep
 from challenge.events import append, lock
 from challenge.models import (
@@ -260,3 +261,28 @@ def test_it_shows_a_mail_in_the_words_it_had(desk: Any, tmp_path: Path) -> None:
     assert "those of then were not kept" in marketer.text(path)
     assert "Only two moves" not in marketer.text(path)
     assert desk.rows(Edition) == 1
+
+
+def test_what_was_a_mistake_is_taken_back_once_and_logged(desk: Any) -> None:
+    number, marketer, now = enroll(desk, "ana@example.com"), desk.browser("marketer"), desk.service.clock.now()
+    with desk.database.write() as session:
+        for key, amount in (("o-1", "49"), ("o-2", "10")):
+            told = read({"key": key, "email": "a@example.com", "amount": amount, "currency": "USD"}, now)
+            record_for(session, number, told, now, "api")
+        first = session.exec(select(Conversion.id).where(Conversion.key == "o-1")).one()
+    page, there = f"/dashboard/people/{number}", f"/dashboard/people/{number}/conversions/{first}/back"
+    assert there in marketer.text(page)
+    assert "Take back that" in marketer.text(there)
+    assert desk.rows(Conversion) == 2
+    for _ in range(2):
+        assert marketer.post(there, there, why="ordered twice, ana@example.com").status_code == 303
+    assert desk.rows(Conversion) == 3
+    story = marketer.text(page)
+    assert "Joining the programme was taken back" in story
+    assert "ordered twice" in story
+    assert "ordered twice, ana@" not in story
+    assert there not in story
+    assert desk.deeds("marketer").count("took back that somebody joined") == 1
+    assert "They paid 10.00 USD: that goes out of the revenue" in marketer.text(f"{page}/erase")
+    assert desk.browser("viewer").get(there).status_code == 403
+    assert marketer.post(f"/dashboard/people/{number + 1}/conversions/{first}/back", there).status_code != 200
