@@ -201,9 +201,9 @@ def rate_of(count: int, of: int) -> Rate:
 def funnel(session: Session, challenge: str, length: int, now: datetime, filter: Filter = EVERYBODY) -> Funnel:
     """The funnel of one challenge of `length` days as of `now` (challenge time)."""
     crowd = Crowd(load(session, challenge, length, now), length, filter, now)
-    seen = visits(session, challenge, filter)
+    visited = visits(session, challenge, filter)
     return Funnel(
-        visits=seen,
+        visits=visited,
         signed_up=crowd.count(),
         by_form=crowd.count() - crowd.count("by_api") - crowd.count("by_import"),
         by_api=crowd.count("by_api"),
@@ -216,7 +216,7 @@ def funnel(session: Session, challenge: str, length: int, now: datetime, filter:
         unknown=unknown(session) if filter.is_empty else None,
         stopped=crowd.count("stopped"),
         days=tuple(_day(crowd, number) for number in range(1, length + 1)),
-        steps=tuple(_steps(crowd, seen)),
+        steps=tuple(_steps(crowd, visited)),
         by_source=_by_source(crowd),
         zones=len({zone for block, people in crowd for zone, there in block.family("zones").items() if there & people}),
     )
@@ -234,11 +234,11 @@ def _day(crowd: Crowd, day: int) -> DayNumbers:
         opened_proxy=crowd.sum(lambda block: block.get(f"opened_proxy:{day}") & ~block.get(f"opened_people:{day}")),
         untracked=untracked,
         seen_of=sent - untracked,
-        opened_least=crowd.sum(lambda block: _seen(block, day) & opened_for_certain(block, day)),
+        opened_least=crowd.sum(lambda block: seen(block, day) & opened_for_certain(block, day)),
         opened_most=crowd.sum(
-            lambda block: _seen(block, day) & (opened_for_certain(block, day) | block.get(f"opened_proxy:{day}"))
+            lambda block: seen(block, day) & (opened_for_certain(block, day) | block.get(f"opened_proxy:{day}"))
         ),
-        clicked_seen=crowd.sum(lambda block: _seen(block, day) & block.get(f"clicked:{day}")),
+        clicked_seen=crowd.sum(lambda block: seen(block, day) & block.get(f"clicked:{day}")),
         clicked=crowd.count(f"clicked:{day}"),
         done=done,
         rested=crowd.count(f"rested:{day}"),
@@ -253,7 +253,7 @@ def _day(crowd: Crowd, day: int) -> DayNumbers:
     )
 
 
-def _seen(block: Block, day: int) -> int:
+def seen(block: Block, day: int) -> int:
     """Those the day's mail was sent to, but for those who switched tracking off."""
     sent = block.get(f"sent:{day}")
     return sent ^ (sent & block.get("untracked"))
@@ -281,12 +281,12 @@ class _Way:
     mail: str
 
 
-def _steps(crowd: Crowd, seen: Visits | None) -> Iterator[Step]:
+def _steps(crowd: Crowd, visited: Visits | None) -> Iterator[Step]:
     signed_up, length = crowd.count(), crowd.length
     other = crowd.count("by_api") + crowd.count("by_import")
     by_form = signed_up - other
-    is_known = seen is not None and seen.visitors >= by_form
-    of = seen.visitors if seen is not None and is_known else by_form
+    is_known = visited is not None and visited.visitors >= by_form
+    of = visited.visitors if visited is not None and is_known else by_form
     rate = rate_of(by_form, of) if is_known else Rate(by_form, of, None, None, None)
     yield _as_step("signed_up", None, signed_up, other, rate, 0, of - by_form, None)
     way = [_Way("confirmed", None, "confirmed", asked_for_yes, "confirm")]
