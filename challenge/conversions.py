@@ -155,7 +155,7 @@ def refund(session: Session, told: Refund, now: datetime) -> Outcome:
         still = [one for one in rows if one.how != REFUND and not refunds_of(one, [*rows, back]).is_whole]
         since = min((one.joined_at for one in still), default=None)
         detail = {"amount": back.amount, "currency": back.currency, "how": REFUND, "refunds": row.key, "why": told.why}
-        detail |= {"since": since.isoformat() if since else None, "told_at": now.isoformat()}
+        detail["since"] = since.isoformat() if since else None  # no `told_at`: planning goes by the joining alone
         append(
             session, session.get_one(Enrollment, row.enrollment_id), EventKind.joined, now, who="staff", detail=detail
         )

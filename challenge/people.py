@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, func, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -22,6 +23,7 @@ from challenge.models import (
     Delivery,
     DeliveryState,
     Enrollment,
+    EnrollmentState,
     Event,
     EventKind,
     InboundReport,
@@ -32,6 +34,8 @@ from challenge.money import written
 from challenge.plan import current_plan
 
 PAGE = 50
+RUN = ("id", "state", "source", "utm_campaign", "position", "pace", "signed_up_at", "confirmed_at")
+_AT_ONCE = 1000
 _BURST_SECONDS = 60
 
 
@@ -101,10 +105,10 @@ class Story:
 
 
 def search(
-    session: Session, words: str, source: str, before: int | None, limit: int = PAGE
+    session: Session, words: str, source: str, before: int | None, limit: int = PAGE, state: str = ""
 ) -> tuple[list[Found], bool]:
     """(the newest people that fit, whether there are more). `words`: a part of the address or the beginning of the
-    name; `source` as a whole. A page goes on below the number `before`."""
+    name; `source` and `state` as a whole. A page goes on below the number `before`."""
     query = (
         select(Enrollment, Subscriber)
         .join(Subscriber, col(Subscriber.id) == col(Enrollment.subscriber_id))
@@ -113,6 +117,8 @@ def search(
     )
     if source:
         query = query.where(Enrollment.source == source)
+    if state:
+        query = query.where(col(Enrollment.state) == EnrollmentState(state))
     if before:
         query = query.where(col(Enrollment.id) < before)
     if words:
@@ -122,6 +128,20 @@ def search(
         for row, person in session.exec(query)
     ]
     return rows[:limit], len(rows) > limit
+
+
+def runs(session: Session, state: str, source: str) -> Iterator[tuple[Any, ...]]:
+    """Every run in this state and from this source (empty: any), the oldest first, by the columns `RUN`. No address, no
+    name: a file goes where nobody knows."""
+    query = columns(*(getattr(Enrollment, name) for name in RUN)).order_by(col(Enrollment.id)).limit(_AT_ONCE)
+    if state:
+        query = query.where(col(Enrollment.state) == EnrollmentState(state))
+    if source:
+        query = query.where(col(Enrollment.source) == source)
+    last = 0
+    while rows := session.execute(query.where(col(Enrollment.id) > last)).all():
+        yield from map(tuple, rows)
+        last = rows[-1][0]
 
 
 def _matching(session: Session, words: str, limit: int) -> Sequence[int | None]:

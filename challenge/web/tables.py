@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -84,6 +84,13 @@ class Table:
         writer.writerow([column.key for column in self.columns])
         writer.writerows([_safe(cell) for cell in row] for row in self.rows)
         return "\ufeff" + file.getvalue()
+
+
+def csv_line(cells: Sequence[Cell]) -> str:
+    """One line of a file that is too long to be made at once; no cell can be a formula."""
+    file = io.StringIO()
+    csv.writer(file).writerow([_safe(cell) for cell in cells])
+    return file.getvalue()
 
 
 def _safe(cell: Cell) -> Cell:

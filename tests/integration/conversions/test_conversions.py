@@ -31,6 +31,7 @@ from challenge.conversions import (
 from challenge.db import Database
 from challenge.errors import BadInput, UsageError
 from challenge.models import Conversion, Enrollment, Event, EventKind, Visit
+from challenge.plan import facts_of
 from challenge.programme.definition import shipped
 from challenge.settings import read_settings
 from challenge.stats.groups import groups
@@ -183,6 +184,16 @@ def test_what_is_paid_back_is_no_revenue_and_all_of_it_no_joining(town: Town) ->
         take_back(town, "r-3")
     tell(town, key="order-2", email="person1@example.com", amount="20", currency="USD")
     assert of_podcast(town) == (1, {"USD": 2000})
+
+
+def test_planning_hears_nothing_of_a_refund(town: Town) -> None:
+    number = town.person(source="podcast")
+    tell(town, email="person1@example.com")
+    with town.database.read() as session:
+        before = facts_of(session, [number])
+    take_back(town, "r-1")
+    with town.database.read() as session:
+        assert facts_of(session, [number]) == before
 
 
 def test_one_of_two_taken_back_leaves_the_other(town: Town) -> None:

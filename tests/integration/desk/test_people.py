@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -286,3 +288,20 @@ def test_what_was_a_mistake_is_taken_back_once_and_logged(desk: Any) -> None:
     assert "They paid 10.00 USD: that goes out of the revenue" in marketer.text(f"{page}/erase")
     assert desk.browser("viewer").get(there).status_code == 403
     assert marketer.post(f"/dashboard/people/{number + 1}/conversions/{first}/back", there).status_code != 200
+
+
+def test_a_file_of_those_in_one_state_has_no_name_and_no_address(desk: Any) -> None:
+    first = enroll(desk, "ana@example.com", first_name="Ana", utm_source="=podcast")
+    enroll(desk, "ben@example.com", confirmed=False, utm_source="=podcast")
+    marketer = desk.browser("marketer")
+    answer = marketer.get("/dashboard/people.csv?state=active&source=%3Dpodcast")
+    rows = list(csv.reader(io.StringIO(answer.text.removeprefix("\ufeff"))))
+    assert rows[0] == ["number", "state", "source", "utm_campaign", "position", "pace", "signed_up_at", "confirmed_at"]
+    assert [row[:3] for row in rows[1:]] == [[str(first), "active", "'=podcast"]]
+    assert "-active.csv" in answer.headers["Content-Disposition"]
+    assert "ana" not in answer.text.lower()
+    assert len(marketer.get("/dashboard/people.csv").text.splitlines()) == 3
+    assert "ben@example.com" not in marketer.text("/dashboard/people?state=active")
+    assert "/dashboard/people.csv?state=active" in marketer.text("/dashboard/people?state=active")
+    assert marketer.get("/dashboard/people?state=asleep").status_code == 422
+    assert desk.browser("viewer").get("/dashboard/people.csv").status_code == 403
