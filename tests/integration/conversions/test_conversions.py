@@ -34,6 +34,7 @@ from challenge.models import Conversion, Enrollment, Event, EventKind, Visit
 from challenge.plan import facts_of
 from challenge.programme.definition import shipped
 from challenge.settings import read_settings
+from challenge.stats.funnel import funnel
 from challenge.stats.groups import groups
 from challenge.stats.unknown import Unknown, unknown
 from challenge.tokens import Purpose, Tokens
@@ -366,7 +367,6 @@ def test_eight_at_once_are_one(town: Town, site: Any) -> None:
 def test_visits_are_counted_without_a_cookie(town: Town, site: Any) -> None:
     from challenge.models import Visitor
     from challenge.stats.filter import read as filtered
-    from challenge.stats.funnel import funnel
     from challenge.stats.visits import visits, visits_by
 
     client = site.test_client()
@@ -423,3 +423,16 @@ def test_a_form_on_another_site_counts_its_visits_and_sign_ups_under_the_same_wo
     assert counts["person"] == ("clinic.example", "clinic", 1, 3)
     assert set(counts) == {"person", "machine"}
     assert people == [("clinic.example", "clinic")] * 2 + [("direct", "")]
+
+
+def test_a_sign_up_by_api_is_not_of_the_visitors_and_one_by_our_form_elsewhere_is(town: Town, site: Any) -> None:
+    client, at = site.test_client(), int(time.time()) - 60
+    tag = site.extensions["challenge"].tokens.tag(f"shown:{at}")
+    origin = {"Origin": "https://clinic.example"}
+    for name, more, headers in (("ana", {}, {}), ("ben", {}, origin), ("cleo", {"shown": f"{at}.{tag}"}, origin)):
+        answer = client.post("/api/v1/signups", json={"email": f"{name}@example.com", **more}, headers=headers)
+        assert answer.status_code == 202
+    assert client.post("/signup", data={"email": "dora@example.com"}).status_code == 303
+    with town.database.read() as session:
+        found = funnel(session, "ms-strength", 3, NOW)
+    assert (found.signed_up, found.by_form, found.by_api) == (4, 2, 2)
