@@ -1,5 +1,5 @@
 """Who joined the paid programme? Told by the programme's own site (API, signed webhook) or by a file; each telling has a
-key, and told twice it counts once.
+key, and told twice it counts once. A telling that `refunds` an earlier one takes its amount back, in whole or in part.
 
 By the token that every mail's join link carries, or by address. What is attributed (source, variant, day) is the
 enrollment's; the last day done is kept with it, for it may change later.
@@ -11,7 +11,7 @@ import csv
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -25,13 +25,15 @@ from challenge.db import Database
 from challenge.errors import BadInput, BadToken, UsageError
 from challenge.events import append, done_days, lock
 from challenge.models import Conversion, Enrollment, EventKind, Subscriber
-from challenge.money import read_price
+from challenge.money import read_price, written
 from challenge.signup import address
 from challenge.tokens import Purpose, Tokens
 
-COLUMNS = ("key", "email", "ref", "amount", "currency", "joined_at")
+COLUMNS = ("key", "email", "ref", "amount", "currency", "joined_at", "refunds")
+REFUND = "refund"
 SIGNATURE_LASTS_SECONDS = 300
 _BATCH = 200
+_LONGEST_KEY = 120
 
 
 class Outcome(StrEnum):
@@ -62,6 +64,111 @@ class Told:
     def digest(self) -> str:
         words = asdict(self) | {"joined_at": self.joined_at.isoformat() if self.joined_at else ""}
         return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Refund:
+    """One checked telling that takes back. `refunds`: the key of the conversion. `amount` in the smallest unit, below zero;
+    None: all that is left of it. `why` is for the story, without an address."""
+
+    key: str
+    refunds: str
+    amount: int | None
+    currency: str
+    why: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Half says what is taken back, so that it is found again; half what was told."""
+        words = json.dumps([self.key, self.refunds, self.amount, self.currency])
+        return _half(self.refunds) + _half(words)
+
+
+@dataclass(frozen=True)
+class Back:
+    """What was taken back of one conversion: below zero in all, and whether nothing is left."""
+
+    amount: int
+    is_whole: bool
+
+
+def refunds_of(row: Conversion, backs: Iterable[Conversion]) -> Back:
+    """Of these rows, those that take this conversion back."""
+    mine = [back for back in backs if back.how == REFUND and back.digest.startswith(_half(row.key))]
+    amount = sum(back.amount for back in mine)
+    return Back(amount, bool(mine) and row.amount + amount <= 0)
+
+
+def _half(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def read_refund(fields: Mapping[str, object], key: str = "", why: str = "") -> Refund:
+    """Checks a telling that has `refunds`: the key of the conversion, a `key` of its own, and if only a part goes back a
+    negative `amount` with its `currency`. Raises BadInput."""
+    key = key or _text(fields, "key")
+    if not key or len(key) > _LONGEST_KEY or not key.isprintable():
+        raise BadInput("key", f"key must name this refund: 1 to {_LONGEST_KEY} printable characters, another for each.")
+    given = fields.get("amount")
+    text = "" if given is None else str(given).strip()
+    if isinstance(given, bool) or (text and not text.startswith("-")):
+        raise BadInput("amount", "amount of a refund must be below zero, like -49.00; without one all of it goes back.")
+    amount, currency = read_price(text.removeprefix("-"), _text(fields, "currency"))
+    if text and not amount:
+        raise BadInput("amount", "amount of a refund must be below zero, like -49.00; without one all of it goes back.")
+    return Refund(key, _text(fields, "refunds"), -amount if text else None, currency, why)
+
+
+def refund(session: Session, told: Refund, now: datetime) -> Outcome:
+    """Takes a conversion back, once: its amount, and when nothing is left of all they paid, that they joined. Raises
+    BadInput where there is no such conversion or not so much left, KeyUsedTwice."""
+    row = session.exec(select(Conversion).where(Conversion.key == told.refunds).with_for_update()).first()
+    if row is None or row.how == REFUND:
+        raise BadInput("refunds", "refunds must be the key of a conversion that was told before.")
+    if row.enrollment_id is not None:
+        lock(session, row.enrollment_id)
+    rows = session.exec(select(Conversion).where(_of_same_person(row)).order_by(col(Conversion.id))).all()
+    known = session.exec(select(Conversion).where(Conversion.key == f"{REFUND}:{told.key}")).first()
+    if known is not None:
+        if known.digest != told.digest:
+            raise KeyUsedTwice("key", "This key was used for another refund. Send a new key.")
+        return Outcome.repeated
+    before = refunds_of(row, rows)
+    left = row.amount + before.amount
+    if before.is_whole:
+        raise BadInput("refunds", "This conversion was taken back already, all of it.")
+    if told.amount is not None and (told.currency != row.currency or -told.amount > left):
+        raise BadInput("amount", f"Not so much is left of it: {written(left, row.currency) or 'it had no amount'}.")
+    back = Conversion(
+        key=f"{REFUND}:{told.key}",
+        digest=told.digest,
+        enrollment_id=row.enrollment_id,
+        amount=-left if told.amount is None else told.amount,
+        currency=row.currency,
+        joined_at=now,
+        recorded_at=real_now(),
+        how=REFUND,
+        last_day=row.last_day,
+    )
+    session.add(back)
+    if row.enrollment_id is not None:
+        still = [one for one in rows if one.how != REFUND and not refunds_of(one, [*rows, back]).is_whole]
+        since = min((one.joined_at for one in still), default=None)
+        detail = {"amount": back.amount, "currency": back.currency, "how": REFUND, "refunds": row.key, "why": told.why}
+        detail["since"] = since.isoformat() if since else None  # no `told_at`: planning goes by the joining alone
+        append(
+            session, session.get_one(Enrollment, row.enrollment_id), EventKind.joined, now, who="staff", detail=detail
+        )
+    session.flush()
+    return Outcome.unmatched if row.enrollment_id is None else Outcome.recorded
+
+
+def _of_same_person(row: Conversion) -> Any:
+    return (
+        col(Conversion.enrollment_id) == row.enrollment_id
+        if row.enrollment_id
+        else col(Conversion.enrollment_id).is_(None)
+    )
 
 
 def read(fields: Mapping[str, object], now: datetime, key: str = "") -> Told:
@@ -150,8 +257,8 @@ def import_file(database: Database, path: Path, challenge: str, tokens: Tokens, 
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
-            if not {"email", "ref"} & set(reader.fieldnames or ()):
-                raise UsageError(f"{path} needs a column email or ref. Columns: {', '.join(COLUMNS)}.")
+            if not {"email", "ref", "refunds"} & set(reader.fieldnames or ()):
+                raise UsageError(f"{path} needs a column email or ref (or refunds). Columns: {', '.join(COLUMNS)}.")
             rows = [(reader.line_num, {name: row.get(name) or "" for name in COLUMNS}) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} cannot be read as a CSV file in UTF-8: {error}.") from error
@@ -165,8 +272,12 @@ def import_file(database: Database, path: Path, challenge: str, tokens: Tokens, 
 def _take_row(
     session: Session, line: int, row: dict[str, str], challenge: str, tokens: Tokens, now: datetime, result: Imported
 ) -> None:
-    content = hashlib.sha256("\x1f".join(row[name] for name in COLUMNS).encode()).hexdigest()
+    words = [row[name] for name in COLUMNS if name != "refunds" or row[name]]  # as it was before there were refunds
+    content = hashlib.sha256("\x1f".join(words).encode()).hexdigest()
     try:
+        if row["refunds"]:
+            _count(result, refund(session, read_refund(row, row["key"] or f"file:{content}"), now))
+            return
         if not row["joined_at"]:
             raise BadInput("joined_at", "joined_at must say when they joined, like 2027-03-01T09:30:00Z.")
         told = read(row, now, key=row["key"] or f"file:{content}")
@@ -174,6 +285,10 @@ def _take_row(
     except BadInput as error:
         result.problems.append((line, error.sentence))
         return
+    _count(result, outcome)
+
+
+def _count(result: Imported, outcome: Outcome) -> None:
     setattr(result, outcome.value, getattr(result, outcome.value) + 1)
 
 

@@ -14,11 +14,19 @@ from sqlmodel import Session, col, select
 from challenge import conversion_links, participation
 from challenge.access.log import write_down
 from challenge.bounced import give_up
-from challenge.conversions import KeyUsedTwice, Outcome, Told, record_for
-from challenge.errors import UsageError
+from challenge.conversions import KeyUsedTwice, Outcome, Refund, Told, record_for, refund
+from challenge.errors import BadInput, UsageError
 from challenge.events import append, is_suppressed, lock, without_addresses
 from challenge.journey import is_copy, next_waking
-from challenge.models import Delivery, DeliveryState, Enrollment, EnrollmentState, EventKind, Subscriber
+from challenge.models import (
+    Conversion,
+    Delivery,
+    DeliveryState,
+    Enrollment,
+    EnrollmentState,
+    EventKind,
+    Subscriber,
+)
 from challenge.money import written
 from challenge.plan import plan_now
 
@@ -91,6 +99,21 @@ class Desk:
     def take_back_link(self, number: int, link: int) -> str:
         conversion_links.take_back(self.session, link, number, self.user)
         return "Taken back. The link records nothing any more."
+
+    def take_back_joining(self, number: int, conversion: int, why: str) -> str:
+        """All that is left of one conversion of theirs goes back; two taps are one."""
+        row = self.session.get(Conversion, conversion)
+        if row is None or row.enrollment_id != number:
+            raise UsageError("There is no such conversion of theirs.")
+        told = Refund(f"desk:{conversion}", row.key, None, "", without_addresses(why))
+        try:
+            outcome = refund(self.session, told, self.now)
+        except BadInput as error:
+            raise UsageError(error.sentence) from None
+        if outcome is Outcome.recorded:
+            detail = f"{written(row.amount, row.currency)} {told.why}".strip()
+            self._write_down("took back that somebody joined", number, detail)
+        return "Taken back. The amount is out of the revenue; no invitation is sent because of it."
 
     def export(self, number: int) -> dict[str, object]:
         """All that is kept about the person."""

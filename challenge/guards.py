@@ -95,9 +95,14 @@ def domain_of(email_key: str) -> str:
     return email_key.rpartition("@")[2]
 
 
+def day_began(now: datetime) -> datetime:
+    """Where the desk's last day begins: with the hour in which it was 24 hours ago, for counts are kept by the hour."""
+    return _hour(now - DAY)
+
+
 def numbers(session: Session, now: datetime, domains: int = 20) -> Numbers:
     """The numbers of the sliding windows."""
-    day = _by_domain(session, now - DAY)
+    day = _by_domain(session, day_began(now) - timedelta(microseconds=1))
     held = select(RateBudget).where(col(RateBudget.scope).startswith(PAUSED), col(RateBudget.free_at) > real_now())
     return Numbers(
         day=_total(day),

@@ -10,12 +10,13 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from sqlalchemy import ColumnElement, text
 from sqlalchemy import select as columns
-from sqlalchemy import text
 from sqlmodel import Session, col, func, select
 
 from challenge.deeds import undecided
 from challenge.dispatch import is_stopped, needs_review
+from challenge.guards import day_began
 from challenge.journey import Pace, day_of, is_copy
 from challenge.models import Alert, Delivery, DeliveryState, Enrollment, Event, EventKind, Subscriber
 from challenge.programme.definition import Challenge
@@ -53,8 +54,9 @@ class Ahead:
 
 @dataclass(frozen=True)
 class Morning:
-    """`went_out`: mail -> state -> count of the last 24 hours; `due_now` have their time behind them and still wait."""
+    """`went_out`: mail -> state -> count since `since` (24 hours ago, and the hour begun then); `due_now` have their time behind them and still wait."""
 
+    since: datetime
     went_out: dict[str, dict[str, int]]
     due_now: int
     due_today: int
@@ -83,9 +85,10 @@ def morning(session: Session, challenge: Challenge, settings: Settings, now: dat
     """Today as of `now` (challenge time)."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     return Morning(
-        went_out=_closed_since(session, now - _DAY),
-        due_now=_waiting(session, None, now),
-        due_today=_waiting(session, now, midnight + _DAY),
+        since=day_began(now),
+        went_out=_closed_since(session, day_began(now)),
+        due_now=_waiting(session, col(Delivery.due_at) <= now),
+        due_today=_waiting(session, col(Delivery.due_at) > now, col(Delivery.due_at) < midnight + _DAY),
         undecided=undecided(session),
         alerts=list(session.exec(select(Alert).order_by(col(Alert.seen_at).desc()))),
         stopped=is_stopped(session),
@@ -152,7 +155,7 @@ def _scheduled(session: Session, since: datetime | None, until: datetime) -> lis
 def _closed_since(session: Session, since: datetime) -> dict[str, dict[str, int]]:
     query = (
         columns(col(Delivery.mail), col(Delivery.state), func.count())
-        .where(col(Delivery.closed_at) > since)
+        .where(col(Delivery.closed_at) >= since)
         .group_by(col(Delivery.mail), col(Delivery.state))
     )
     found: dict[str, dict[str, int]] = defaultdict(dict)
@@ -161,11 +164,8 @@ def _closed_since(session: Session, since: datetime) -> dict[str, dict[str, int]
     return dict(sorted(found.items()))
 
 
-def _waiting(session: Session, since: datetime | None, until: datetime) -> int:
-    query = select(func.count()).select_from(Delivery).where(_OPEN, col(Delivery.due_at) <= until)
-    if since is not None:
-        query = query.where(col(Delivery.due_at) > since)
-    return session.exec(query).one()
+def _waiting(session: Session, *when: ColumnElement[bool]) -> int:
+    return session.exec(select(func.count()).select_from(Delivery).where(_OPEN, *when)).one()
 
 
 def _failing(session: Session, since: datetime) -> tuple[Domain, ...]:

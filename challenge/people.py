@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, col, or_, select
+from sqlalchemy import select as columns
+from sqlmodel import Session, col, func, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from challenge.clock import real_now
 from challenge.conversion_links import Link, links_of
+from challenge.conversions import REFUND, refunds_of
 from challenge.events import address_hash, done_days, installation_key
 from challenge.journey import Owed
 from challenge.models import (
     AuditEntry,
     Consent,
+    Conversion,
     Delivery,
     DeliveryState,
     Enrollment,
+    EnrollmentState,
     Event,
     EventKind,
     InboundReport,
@@ -30,6 +34,8 @@ from challenge.money import written
 from challenge.plan import current_plan
 
 PAGE = 50
+RUN = ("id", "state", "source", "utm_campaign", "position", "pace", "signed_up_at", "confirmed_at")
+_AT_ONCE = 1000
 _BURST_SECONDS = 60
 
 
@@ -72,6 +78,16 @@ class Mail:
 
 
 @dataclass(frozen=True)
+class Joining:
+    """One conversion of a person: what was told, and what was taken back of it since; prices like `49.00 USD`."""
+
+    row: Conversion
+    price: str
+    back: str
+    is_whole: bool
+
+
+@dataclass(frozen=True)
 class Story:
     """Everything known of one person, the latest first."""
 
@@ -85,13 +101,14 @@ class Story:
     mails: tuple[Mail, ...]
     deeds: tuple[AuditEntry, ...]
     links: tuple[Link, ...]
+    joinings: tuple[Joining, ...]
 
 
 def search(
-    session: Session, words: str, source: str, before: int | None, limit: int = PAGE
+    session: Session, words: str, source: str, before: int | None, limit: int = PAGE, state: str = ""
 ) -> tuple[list[Found], bool]:
     """(the newest people that fit, whether there are more). `words`: a part of the address or the beginning of the
-    name; `source` as a whole. A page goes on below the number `before`."""
+    name; `source` and `state` as a whole. A page goes on below the number `before`."""
     query = (
         select(Enrollment, Subscriber)
         .join(Subscriber, col(Subscriber.id) == col(Enrollment.subscriber_id))
@@ -100,6 +117,8 @@ def search(
     )
     if source:
         query = query.where(Enrollment.source == source)
+    if state:
+        query = query.where(col(Enrollment.state) == EnrollmentState(state))
     if before:
         query = query.where(col(Enrollment.id) < before)
     if words:
@@ -109,6 +128,20 @@ def search(
         for row, person in session.exec(query)
     ]
     return rows[:limit], len(rows) > limit
+
+
+def runs(session: Session, state: str, source: str) -> Iterator[tuple[Any, ...]]:
+    """Every run in this state and from this source (empty: any), the oldest first, by the columns `RUN`. No address, no
+    name: a file goes where nobody knows."""
+    query = columns(*(getattr(Enrollment, name) for name in RUN)).order_by(col(Enrollment.id)).limit(_AT_ONCE)
+    if state:
+        query = query.where(col(Enrollment.state) == EnrollmentState(state))
+    if source:
+        query = query.where(col(Enrollment.source) == source)
+    last = 0
+    while rows := session.execute(query.where(col(Enrollment.id) > last)).all():
+        yield from map(tuple, rows)
+        last = rows[-1][0]
 
 
 def _matching(session: Session, words: str, limit: int) -> Sequence[int | None]:
@@ -154,7 +187,33 @@ def story(session: Session, number: int, days: int, now: datetime) -> Story | No
         mails=tuple(_mail(row) for row in sorted(deliveries, key=lambda row: row.id or 0, reverse=True)),
         deeds=tuple(session.exec(_deeds_of(ids))),
         links=tuple(links_of(session, ids, real_now())),
+        joinings=joinings_of(session, ids),
     )
+
+
+def joinings_of(session: Session, enrollment_ids: Sequence[int]) -> tuple[Joining, ...]:
+    """The conversions of one person's runs, in the order they were told."""
+    query = select(Conversion).where(col(Conversion.enrollment_id).in_(enrollment_ids)).order_by(col(Conversion.id))
+    rows = session.exec(query).all()
+    backs = [(row, refunds_of(row, rows)) for row in rows if row.how != REFUND]
+    return tuple(
+        Joining(row, written(row.amount, row.currency), written(-back.amount, row.currency), back.is_whole)
+        for row, back in backs
+    )
+
+
+def revenue_of(session: Session, enrollment_id: int) -> str:
+    """What the person of this run paid in all runs, less what was paid back: `49.00 USD, 10 JPY`; empty for nothing."""
+    mine = select(Enrollment.subscriber_id).where(Enrollment.id == enrollment_id)
+    query = (
+        select(Conversion.currency, func.sum(Conversion.amount))
+        .join(Enrollment, col(Enrollment.id) == col(Conversion.enrollment_id))
+        .where(col(Enrollment.subscriber_id).in_(mine))
+        .group_by(Conversion.currency)
+        .order_by(Conversion.currency)
+    )
+    sums = {currency: int(amount) for currency, amount in session.exec(query)}
+    return ", ".join(filter(None, (written(amount, currency) for currency, amount in sums.items())))
 
 
 def _mail(row: Delivery) -> Mail:
@@ -213,6 +272,8 @@ def _event_moments(session: Session, ids: list[int]) -> list[Moment]:
     for event in session.exec(query):
         title, tone = _WORDS.get(event.kind, (str(event.kind), "plain"))
         title = title.format(day=event.day)
+        if "refunds" in event.detail:
+            title, tone = "Joining the programme was taken back", "wrong"
         if event.kind in (EventKind.opened, EventKind.clicked):
             what = f" ({event.link})" if event.kind is EventKind.clicked and event.who != "machine" else ""
             title = f"{title}{what}" + (f", day {event.day}" if event.day else "")
@@ -229,6 +290,7 @@ def _event_moments(session: Session, ids: list[int]) -> list[Moment]:
 
 
 _HOW = {
+    "refund": "paid back",
     "link": "said so by their link",
     "desk": "noted at the desk",
     "file": "from a file",
@@ -254,7 +316,7 @@ def _told(event: Event) -> str:
             return f"by {told.get('how', 'a link')}"
         case EventKind.joined:
             price = written(int(told.get("amount") or 0), str(told.get("currency", "")))
-            return ", ".join(filter(None, (price, _HOW.get(str(told.get("how")), ""))))
+            return ", ".join(filter(None, (price, _HOW.get(str(told.get("how")), ""), told.get("why"))))
     return ""
 
 

@@ -22,9 +22,9 @@ def conversions() -> None:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @as_json
 def import_(file: Path, as_json: bool) -> None:
-    """Reads a CSV file: key, email or ref, amount, currency, joined_at.
+    """Reads a CSV file: key, email or ref, amount, currency, joined_at; or refunds, the key of one to take back.
 
-    Read twice it counts once. A bad row is told with its line; the others are taken. Exit code 1 when one was not.
+    Read twice it counts once. A row with refunds takes all of it back, or a part: a negative amount, such as -10.00. A bad row is told with its line; the others are taken. Exit code 1 when one was not.
     """
     from challenge.conversions import import_file
 
@@ -40,6 +40,38 @@ def import_(file: Path, as_json: bool) -> None:
         for line, words in result.problems:
             click.echo(f"  line {line}: {words}")
     sys.exit(1 if result.problems else 0)
+
+
+@conversions.command("refund")
+@click.argument("key")
+@click.option("--refund-key", default="", help="A key of the refund's own: told twice it counts once.")
+@click.option("--amount", default="", help="How much goes back, such as 10.00; all that is left unless said.")
+@click.option("--currency", default="", help="Of the amount: a code of ISO 4217, such as USD.")
+@click.option("--why", default="", help="The reason, for the person's story. No address.")
+@as_json
+def refund_(key: str, refund_key: str, amount: str, currency: str, why: str, as_json: bool) -> None:
+    """Takes back the conversion with this KEY: its amount, and when nothing is left, that its person joined."""
+    from challenge.conversions import read_refund, refund
+    from challenge.events import without_addresses
+
+    _, _, database = opened()
+    told = read_refund(
+        {
+            "key": refund_key or f"command:{key}"[:120],
+            "refunds": key,
+            "amount": f"-{amount.lstrip('-')}" if amount else "",
+            "currency": currency,
+        },
+        why=without_addresses(why)[:200],
+    )
+    with database.write() as session:
+        outcome = refund(session, told, Clock(database).now())
+    words = {
+        "recorded": "Taken back.",
+        "repeated": "It was taken back already.",
+        "unmatched": "Taken back; nobody known.",
+    }
+    print_json({"status": outcome}) if as_json else click.echo(words[outcome])
 
 
 @conversions.command("link")

@@ -12,12 +12,14 @@ from sqlmodel import Session
 
 from challenge.cli.door import as_json, cli, opened, print_json
 from challenge.clock import Clock
-from challenge.stats.filter import DIMENSIONS
+from challenge.money import written
+from challenge.stats.filter import DIMENSIONS, NOBODY_KNOWN
 
 if TYPE_CHECKING:
     from challenge.audit import Audit
-    from challenge.stats.funnel import Funnel
+    from challenge.stats.funnel import Funnel, Rate
     from challenge.stats.groups import Cohort, Group
+    from challenge.stats.unknown import Unknown
 
 
 def _filters(command: Any) -> Any:
@@ -39,6 +41,7 @@ def stats(as_json: bool, by: str, recount: bool, **words: str) -> None:
     from challenge.stats.filter import read
     from challenge.stats.funnel import funnel
     from challenge.stats.groups import cohorts, groups
+    from challenge.stats.unknown import unknown
 
     _, challenge, database = opened()
     now, filter = Clock(database).now(), read(words)
@@ -49,7 +52,8 @@ def stats(as_json: bool, by: str, recount: bool, **words: str) -> None:
         elif by == "week":
             _print_weeks(cohorts(session, *asked, filter), as_json=as_json)
         elif by:
-            _print_groups(groups(session, *asked, by, filter), as_json=as_json)
+            stranger = unknown(session) if filter.is_empty else None
+            _print_groups(groups(session, *asked, by, filter), stranger, as_json=as_json)
         else:
             print_funnel(funnel(session, *asked, filter), as_json=as_json)
 
@@ -72,28 +76,66 @@ def print_funnel(numbers: Funnel, *, as_json: bool = False) -> None:
     click.echo(
         f"{numbers.signed_up} signed up, {numbers.confirmed} confirmed, {numbers.finished} did all days, {numbers.joined} joined"
     )
+    if numbers.by_api or numbers.by_import:
+        click.echo(f"{numbers.by_api} of them came by API and {numbers.by_import} by import: not of the visitors.")
+    if numbers.unknown is not None:
+        _print_unknown(numbers.unknown)
     click.echo(
-        f"{'day':>4} {'sent':>7} {'opened':>7} {'proxy':>7} {'clicked':>8} {'done':>7} {'rested':>7} {'early':>7} {'not yet':>8}  done, of those who have had the mail for a day"
+        f"{'day':>4} {'sent':>7} {'opened':>15} {'clicked':>8} {'done':>7} {'rested':>7} {'early':>7} {'not yet':>8}  done, of those who have had the mail for a day"
     )
     for day in numbers.days:
         rate = (
             "" if day.rate is None else f"{day.reached} of {day.of}: {day.rate:.1%} ({day.low:.1%} to {day.high:.1%})"
         )
         click.echo(
-            f"{day.day:>4} {day.sent:>7} {day.opened_people:>7} {day.opened_proxy:>7} {day.clicked:>8} {day.done:>7} {day.rested:>7} {day.early:>7} {day.not_yet:>8}  {rate}"
+            f"{day.day:>4} {day.sent:>7} {f'{day.opened_least} to {day.opened_most}':>15} {day.clicked:>8} {day.done:>7} {day.rested:>7} {day.early:>7} {day.not_yet:>8}  {rate}"
         )
 
 
-def _print_groups(found: Sequence[Group], *, as_json: bool) -> None:
+def _print_unknown(stranger: Unknown) -> None:
+    if stranger.count or stranger.revenue_smallest_unit:
+        told = _money(stranger.revenue_smallest_unit)
+        click.echo(f"{stranger.count} more joined of whom nobody here is known{f', who paid {told}' if told else ''}.")
+
+
+def _print_groups(found: Sequence[Group], stranger: Unknown | None, *, as_json: bool) -> None:
+    """Money in the currency's main unit, such as 49.00 USD."""
+    is_known = stranger is not None and bool(stranger.count or stranger.revenue_smallest_unit)
     if as_json:
-        print_json([group.to_dict() for group in found])
+        print_json([group.to_dict() for group in found] + ([_nobody(stranger)] if stranger and is_known else []))
         return
-    click.echo(f"{'':<24} {'signed up':>10} {'confirmed':>10} {'finished':>9} {'joined':>7}  revenue (smallest unit)")
+    click.echo(
+        f"{'':<24} {'signed up':>10} {'confirmed':>10} {'finished':>9} {'joined':>7}  "
+        f"{'joined, of those who said yes':<42}  revenue"
+    )
+    sums: dict[str, int] = {}
     for group in found:
-        money = ", ".join(f"{amount} {currency}" for currency, amount in group.revenue.items())
+        for currency, amount in group.revenue.items():
+            sums[currency] = sums.get(currency, 0) + amount
         click.echo(
-            f"{group.word:<24} {group.signed_up:>10} {group.confirmed:>10} {group.finished:>9} {group.joined:>7}  {money}"
+            f"{group.word:<24} {group.signed_up:>10} {group.confirmed:>10} {group.finished:>9} {group.joined:>7}  "
+            f"{_rate(group.join):<42}  {_money(group.revenue)}"
         )
+    if stranger is not None and is_known:
+        for currency, amount in stranger.revenue_smallest_unit.items():
+            sums[currency] = sums.get(currency, 0) + amount
+        paid = _money(stranger.revenue_smallest_unit)
+        click.echo(f"{NOBODY_KNOWN:<24} {'–':>10} {'–':>10} {'–':>9} {stranger.count:>7}  {'–':<42}  {paid}")
+    click.echo(f"revenue in all: {_money(dict(sorted(sums.items()))) or 'none'}")
+
+
+def _nobody(stranger: Unknown) -> dict[str, Any]:
+    return {"word": NOBODY_KNOWN, "joined": stranger.count, "revenue_smallest_unit": stranger.revenue_smallest_unit}
+
+
+def _rate(rate: Rate) -> str:
+    return (
+        "–" if rate.rate is None else f"{rate.rate:.1%} ({rate.low:.1%} to {rate.high:.1%}), {rate.count} of {rate.of}"
+    )
+
+
+def _money(sums: dict[str, int]) -> str:
+    return ", ".join(filter(None, (written(amount, currency) for currency, amount in sums.items())))
 
 
 def _print_weeks(found: Sequence[Cohort], *, as_json: bool) -> None:
@@ -101,12 +143,9 @@ def _print_weeks(found: Sequence[Cohort], *, as_json: bool) -> None:
         print_json([cohort.to_dict() for cohort in found])
         return
     for cohort in found:
-        days = "  ".join(
-            "–" if day.rate is None else f"{day.rate:.0%} ({day.count} of {day.of})" for day in cohort.days
-        )
-        click.echo(
-            f"{cohort.week} {cohort.signed_up:>7} signed up {cohort.confirmed:>7} confirmed  done by day: {days}"
-        )
+        click.echo(f"{cohort.week} {cohort.signed_up:>7} signed up {cohort.confirmed:>7} confirmed")
+        for day, rate in enumerate(cohort.days, start=1):
+            click.echo(f"  did day {day}: {_rate(rate)}")
 
 
 @cli.command()

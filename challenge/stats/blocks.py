@@ -20,6 +20,8 @@ SHIFT = 10
 SIZE = 1 << SHIFT
 SIDE_BY_SIDE = 16
 CHANCE = timedelta(hours=24)
+JOINING = timedelta(days=9)  # from the finish: two mornings to the invitation, and a week with it
+GIVEN_UP = timedelta(days=14)  # a pause: so long after the mail would have come
 _BYTES = SIZE // 8
 _PLACES = ("", *map(str, range(64)))
 _NONE: dict[str, int] = {}
@@ -34,10 +36,13 @@ def _empty() -> Sets:
 class Block:
     """`sets`: family -> name -> people as bits, counted from the block's first. The families:
 
-    `bits`: `people`, `confirmed`, `finished`, `joined`, `stopped`, and `sent:3`, `delivered:3`,
-    `opened_people:3`, `opened_proxy:3`, `clicked:3`, `done:3`, `rested:3`, `sent:confirm`, `sent:finish`.
+    `bits`: `people`, `confirmed`, `finished`, `joined`, `stopped`, `paused`, `untracked`; `by_api`, `by_import` (came
+    by no form), `unasked` (their yes was imported); and `sent:3`, `delivered:3`, `opened_people:3`, `opened_proxy:3`,
+    `clicked:3`, `way_out:3` (clicked what ends it), `done:3`, `in_time:3` (done before the next mail came), `rested:3`,
+    `went_to:3` (their last deed came with this day's mail), `sent:confirm`, `sent:finish`.
     `words:DIMENSION`: word -> people. `days`: day of sign-up -> people. `zones`: time zone -> people. `recent:MAIL`:
-    hour since 1970 -> those it left for in that hour, only of the last day before the block was made. `waits:STEP` and
+    hour since 1970 -> those it left for in that hour, only of the last day before the block was made (of the finish: the
+    last nine). `paused:MAIL`: day on which they would have got it -> people who are paused. `waits:STEP` and
     `paid:CURRENCY`: place of a binary digit -> those whose minutes, whose amount in the smallest unit, have a one there;
     `waited:STEP` in `bits` says that there is a wait at all.
     """
@@ -67,9 +72,13 @@ class Block:
         stopped with the mail waits for the mail's day; whoever will not get it, until those who signed up on the same
         day and go on, at a mail a day, have had it for a day: counted at once they would be the only ones there, and all
         of them lost. That the journey ended says nothing: it ends sooner for those who did all days and joined. A yes
-        that no mail asked for (a list that was imported) waits for the second day too.
+        that no mail asked for (a list that was imported) waits for the second day too. Whoever is paused waits 14 days
+        longer: a pause must not keep a rate up for ever.
+
+        `joined` is the finish with nine days in place of one: the invitation comes two mornings after it.
         """
-        young = (now - CHANCE).astimezone(UTC).timestamp() // 3600
+        mail, window = ("finish", JOINING) if mail == "joined" else (mail, CHANCE)
+        young = (now - window).astimezone(UTC).timestamp() // 3600
         too_young = _any(people for hour, people in self.family(f"recent:{mail}").items() if int(hour) > young)
         sent = self.get(f"sent:{mail}")
         had = sent ^ (sent & too_young)
@@ -77,9 +86,13 @@ class Block:
         without = self.get("stopped") | (confirmed if mail == "confirm" else people ^ (people & confirmed))
         if without := without ^ (without & sent):
             mornings = 0 if mail == "confirm" else length + 1 if mail == "finish" else int(mail)
-            last = (now.astimezone(UTC) - timedelta(days=mornings + 2)).date().isoformat()
+            last = (now.astimezone(UTC) - timedelta(days=mornings + 1) - window).date().isoformat()
             later = _any(people for day, people in self.family("days").items() if day > last)
             had |= without ^ (without & later)
+        if paused := self.family(f"paused:{mail}"):
+            last = (now.astimezone(UTC) - GIVEN_UP - (window - CHANCE)).date().isoformat()
+            long = _any(people for day, people in paused.items() if day <= last)
+            had |= long ^ (long & sent)
         return had
 
     def replaced(self, people: int, fresh: Block) -> Block:
@@ -99,13 +112,14 @@ class Block:
 
     def with_mails(self, sent: Block) -> tuple[Block, int]:
         """The block with mails that have left since; and those of whom more has to be asked: whoever is new here, did the
-        day already, or got the mail before."""
+        day already, is paused, was never asked, or got the mail before."""
         unclear = 0
         for name, people in sent.family("bits").items():
             what, _, mail = name.partition(":")
             if what == "sent":
                 known = people & self.get("people")
-                unclear |= (people ^ known) | (known & (self.get(name) | self.get(f"done:{mail}")))
+                asked = self.get(name) | self.get(f"done:{mail}") | self.get("paused") | self.get("unasked")
+                unclear |= (people ^ known) | (known & asked)
         return self.replaced(0, sent.only(lambda _: True, ~unclear)), unclear
 
     def only(self, is_kept: Callable[[str], bool], people: int) -> Block:

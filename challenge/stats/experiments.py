@@ -7,8 +7,10 @@ got there, on the first day.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlmodel import Session
@@ -16,7 +18,7 @@ from sqlmodel import Session
 from challenge.errors import BadInput
 from challenge.stats.blocks import Block
 from challenge.stats.filter import EVERYBODY, NONE, Filter
-from challenge.stats.funnel import Crowd, Rate, rate_of
+from challenge.stats.funnel import Crowd, Rate, asked_for_yes, opened_for_certain, rate_of, seen
 from challenge.stats.inference import Comparison, compare
 from challenge.stats.keep import load
 from challenge.stats.visits import visits_by
@@ -48,18 +50,32 @@ class Experiment:
         return asdict(self)
 
 
-def goals(length: int) -> dict[str, tuple[str, str, str]]:
-    """Goal -> (the step's bits, of which people, the mail that gives the chance). For the landing page there is one
-    more, `signed_up`, of those who visited."""
-    found = {"confirmed": ("confirmed", "people", "confirm")}
+@dataclass(frozen=True)
+class Goal:
+    """Who got there, of whom, and the mail that gives the chance."""
+
+    reached: Callable[[Block], int]
+    base: Callable[[Block], int]
+    mail: str
+
+
+def goals(length: int) -> dict[str, Goal]:
+    """The goals of a mail test, by name. For the landing page there is one more, `signed_up`, of those who visited. Who was
+    never asked is not among those who could say yes; who switched tracking off, not among those who can be seen to open."""
+    found = {"confirmed": Goal(_has("confirmed"), asked_for_yes, "confirm")}
     for day in range(1, length + 1):
-        found[f"opened-{day}"] = (f"opened_people:{day}", f"sent:{day}", str(day))
-        found[f"clicked-{day}"] = (f"clicked:{day}", f"sent:{day}", str(day))
-        found[f"done-{day}"] = (f"done:{day}", "confirmed", str(day))
+        is_seen = partial(seen, day=day)
+        found[f"opened-{day}"] = Goal(partial(opened_for_certain, day=day), is_seen, str(day))
+        found[f"clicked-{day}"] = Goal(_has(f"clicked:{day}"), is_seen, str(day))
+        found[f"done-{day}"] = Goal(_has(f"done:{day}"), _has("confirmed"), str(day))
     return found | {
-        "finished": ("finished", "confirmed", str(length)),
-        "joined": ("joined", "confirmed", "finish"),
+        "finished": Goal(_has("finished"), _has("confirmed"), str(length)),
+        "joined": Goal(_has("joined"), _has("confirmed"), "joined"),
     }
+
+
+def _has(name: str) -> Callable[[Block], int]:
+    return lambda block: block.get(name)
 
 
 def experiment(
@@ -75,9 +91,9 @@ def experiment(
     for block, people in Crowd(load(session, challenge, length, now), length, filter, now):
         for word, there in block.family(f"words:{kind}").items():
             if word != NONE and goal == SIGNED_UP:
-                counts[word][0] += (people & there).bit_count()
+                counts[word][0] += (people & there & ~(block.get("by_api") | block.get("by_import"))).bit_count()
             elif word != NONE:
-                had = people & there & block.had_chance(known[goal][2], length, now)
+                had = people & there & block.had_chance(known[goal].mail, length, now)
                 _add(counts[word], block, people & there, had, known[goal])
     if goal == SIGNED_UP:
         _visited(session, challenge, counts, filter)
@@ -107,19 +123,18 @@ def goals_of(kind: str, length: int) -> tuple[str, ...]:
 def _visited(session: Session, challenge: str, counts: dict[str, list[int]], filter: Filter) -> None:
     """Of how many visitors: nobody knows where a visitor cannot have the filter's word, and where more signed up than
     visited, for then they came through a form on another site."""
-    seen = visits_by(session, challenge, "form_variant", filter) or {}
-    for word in [word for word in seen if word != NONE and word not in counts and seen[word].visitors]:
+    visited = visits_by(session, challenge, "form_variant", filter) or {}
+    for word in [word for word in visited if word != NONE and word not in counts and visited[word].visitors]:
         counts[word] = [0, 0, 0]
     for word, count in counts.items():
-        visitors = seen[word].visitors if word in seen else 0
+        visitors = visited[word].visitors if word in visited else 0
         if visitors >= count[0]:
             count[1:] = count[0], visitors
 
 
-def _add(count: list[int], block: Block, people: int, had_chance: int, goal: tuple[str, str, str]) -> None:
-    bits, base, _ = goal
-    asked = had_chance & block.get(base)
-    for place, found in enumerate((people, asked & block.get(bits), asked)):
+def _add(count: list[int], block: Block, people: int, had_chance: int, goal: Goal) -> None:
+    asked = had_chance & goal.base(block)
+    for place, found in enumerate((people, asked & goal.reached(block), asked)):
         count[place] += found.bit_count()
 
 

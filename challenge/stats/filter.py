@@ -9,6 +9,7 @@ from datetime import date
 from challenge.errors import BadInput
 
 NONE = "(none)"
+NOBODY_KNOWN = "(nobody known)"
 DIMENSIONS = (
     "edition",
     "source",

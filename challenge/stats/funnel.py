@@ -1,18 +1,21 @@
 """How far do people get? The numbers of the dashboard, `challenge stats`, the API and the CSV, from one place.
 
-A rate is of the people whose chance has been (`Block.had_chance`): by when they got the step's mail, never by what they
+All counts are of runs: one person's way through the challenge; who takes it again has another.
+
+A rate is of the runs whose chance has been (`Block.had_chance`): by when they got the step's mail, never by what they
 did with it. The others are `not_yet`, those too who reached the step already: they are `early`, and as many of them are
-still missing who will not. Counted at once, they alone would make a young rate 100 %.
+still missing who will not. Counted at once, they alone would make a young rate 100 %. What is done after the chance counts
+too, so a young rate can still grow.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import reduce
-from operator import and_
+from operator import and_, or_
 from typing import Any
 
 from sqlmodel import Session
@@ -21,12 +24,13 @@ from challenge.stats.blocks import Block
 from challenge.stats.filter import EVERYBODY, Filter
 from challenge.stats.inference import wilson
 from challenge.stats.keep import load
+from challenge.stats.unknown import Unknown, unknown
 from challenge.stats.visits import Visits, visits
 
 
 @dataclass(frozen=True)
 class Rate:
-    """`count` of `of` people, the rate with its Wilson interval at 95 %; None when nobody had the chance."""
+    """`count` of `of` runs, the rate with its Wilson interval at 95 %; None when nobody had the chance."""
 
     count: int
     of: int
@@ -37,19 +41,22 @@ class Rate:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the way: `signed_up` (of the visitors; without a rate where they are not known, or fewer than those who
-    signed up, for forms on other sites bring people without a visit), `confirmed`, `day-1` … `day-N`, `finished`, `joined`.
+    """One step of the way: `signed_up` (by a form, of its visitors; without a rate where they are not known, or fewer than
+    those who signed up, for some forms on other sites bring people without a visit), `confirmed` (of those who were
+    asked), `day-1` … `day-N`, `finished`, `joined` (of those who said yes).
 
-    `of` had the chance and `reached` of them are here: `rate`. `not_yet` did not have it yet; `early` are here without:
-    `count` is `early` and `reached`. `lost`: reached the step before, had the chance and did not reach this one.
-    `median_minutes`: half of those who got here needed no longer, from sign-up to the yes, from a day's mail to "done",
-    from the yes to all days done, from the last day done to joining.
+    `of` had the chance and `reached` of them are here: `rate`. `not_yet` did not have it yet; `early` are here without.
+    `other` are here, and never in the rate: they came by API or import, were never asked, or joined without having said
+    yes. `count` is all three. `lost`: reached the step before, had the chance, and reached neither this one nor a later one;
+    so nobody is lost twice. `median_minutes`: half of those who got here needed no longer, from sign-up to the yes, from a
+    day's mail to "done", from the yes to all days done, from the last day done to joining (not those who joined before).
     """
 
     name: str
     day: int | None
     count: int
     early: int
+    other: int
     reached: int
     of: int
     not_yet: int
@@ -62,8 +69,12 @@ class Step:
 
 @dataclass(frozen=True)
 class DayNumbers:
-    """One day. `sent` without uncertain; `delivered`: sent and no bounce came; `opened_proxy`: only proxies opened it,
-    so people opened it between `opened_people` and `opened_people + opened_proxy`; `done`: not undone, not unsure.
+    """One day. `sent` without uncertain; `delivered`: sent and no bounce came; `opened_proxy`: only proxies opened it;
+    `clicked`: on a link that does not end it; `done`: not undone, not unsure.
+
+    Who switched tracking off (`untracked`) is never seen to open: `seen_of` are the others it was sent to, of whom at least
+    `opened_least` opened it (they did, or clicked, or did the day before another mail came) and `opened_most` at most (those
+    too whose mail a proxy fetched); `clicked_seen` of them clicked.
     `early`, `reached`, `of`, `not_yet`, `rate`, `low`, `high` and `median_minutes` are about done, as in `Step`, here of
     those the mail was sent to."""
 
@@ -72,6 +83,11 @@ class DayNumbers:
     delivered: int
     opened_people: int
     opened_proxy: int
+    untracked: int
+    seen_of: int
+    opened_least: int
+    opened_most: int
+    clicked_seen: int
     clicked: int
     done: int
     rested: int
@@ -87,13 +103,22 @@ class DayNumbers:
 
 @dataclass(frozen=True)
 class Funnel:
-    """Counts of enrollments, and the visits before them (None under a filter that no visitor can have). `by_source`: source -> (signed up, confirmed, finished)."""
+    """Counts of runs, and the visits before them (None under a filter that no visitor can have). `by_form`, `by_api` and
+    `by_import` are those who `signed_up`. `unasked`: confirmed, for their yes was imported. `joined_without_yes`: joined, and
+    never said yes to the mails. `unknown`: joined, but nobody here is known by what was told (None under a filter: nobody
+    knows whether they fit). `by_source`: source -> (signed up, confirmed, finished)."""
 
     visits: Visits | None
     signed_up: int
+    by_form: int
+    by_api: int
+    by_import: int
     confirmed: int
+    unasked: int
     finished: int
     joined: int
+    joined_without_yes: int
+    unknown: Unknown | None
     stopped: int
     days: tuple[DayNumbers, ...]
     steps: tuple[Step, ...]
@@ -112,7 +137,7 @@ class Crowd:
         pairs = ((block, block.matching(filter)) for block in blocks)
         self._parts = [(block, people) for block, people in pairs if people]
         self._counts: dict[tuple[str, ...], int] = {}
-        self._had_chance: dict[str, list[int]] = {}
+        self._had_chance: dict[str, list[tuple[Block, int]]] = {}
         self._medians: dict[str, int | None] = {}
 
     def __iter__(self) -> Iterator[tuple[Block, int]]:
@@ -124,12 +149,17 @@ class Crowd:
             self._counts[names] = self.sum(lambda block: reduce(and_, map(block.get, names), -1))
         return self._counts[names]
 
+    def had_chance(self, mail: str) -> list[tuple[Block, int]]:
+        """Each block with those of its people who had the chance that this mail gives."""
+        if mail not in self._had_chance:
+            self._had_chance[mail] = [
+                (block, people & block.had_chance(mail, self.length, self.now)) for block, people in self
+            ]
+        return self._had_chance[mail]
+
     def asked(self, mail: str, *names: str) -> int:
         """People who had the chance that this mail gives, and reached all of these steps."""
-        if mail not in self._had_chance:
-            self._had_chance[mail] = [people & block.had_chance(mail, self.length, self.now) for block, people in self]
-        pairs = zip(self, self._had_chance[mail], strict=True)
-        return sum(reduce(and_, map(block.get, names), had).bit_count() for (block, _), had in pairs)
+        return sum(reduce(and_, map(block.get, names), had).bit_count() for block, had in self.had_chance(mail))
 
     def sum(self, of: Callable[[Block], int]) -> int:
         """People in a set that is worked out for each block."""
@@ -171,16 +201,22 @@ def rate_of(count: int, of: int) -> Rate:
 def funnel(session: Session, challenge: str, length: int, now: datetime, filter: Filter = EVERYBODY) -> Funnel:
     """The funnel of one challenge of `length` days as of `now` (challenge time)."""
     crowd = Crowd(load(session, challenge, length, now), length, filter, now)
-    seen = visits(session, challenge, filter)
+    visited = visits(session, challenge, filter)
     return Funnel(
-        visits=seen,
+        visits=visited,
         signed_up=crowd.count(),
+        by_form=crowd.count() - crowd.count("by_api") - crowd.count("by_import"),
+        by_api=crowd.count("by_api"),
+        by_import=crowd.count("by_import"),
         confirmed=crowd.count("confirmed"),
+        unasked=crowd.count("unasked", "confirmed"),
         finished=crowd.count("finished"),
         joined=crowd.count("joined"),
+        joined_without_yes=crowd.count("joined") - crowd.count("joined", "confirmed"),
+        unknown=unknown(session) if filter.is_empty else None,
         stopped=crowd.count("stopped"),
         days=tuple(_day(crowd, number) for number in range(1, length + 1)),
-        steps=tuple(_steps(crowd, seen)),
+        steps=tuple(_steps(crowd, visited)),
         by_source=_by_source(crowd),
         zones=len({zone for block, people in crowd for zone, there in block.family("zones").items() if there & people}),
     )
@@ -189,12 +225,20 @@ def funnel(session: Session, challenge: str, length: int, now: datetime, filter:
 def _day(crowd: Crowd, day: int) -> DayNumbers:
     sent, done = crowd.count(f"sent:{day}"), crowd.count(f"done:{day}")
     rate = rate_of(crowd.asked(str(day), f"sent:{day}", f"done:{day}"), crowd.asked(str(day), f"sent:{day}"))
+    untracked = crowd.count(f"sent:{day}", "untracked")
     return DayNumbers(
         day=day,
         sent=sent,
         delivered=crowd.count(f"delivered:{day}"),
         opened_people=crowd.count(f"opened_people:{day}"),
         opened_proxy=crowd.sum(lambda block: block.get(f"opened_proxy:{day}") & ~block.get(f"opened_people:{day}")),
+        untracked=untracked,
+        seen_of=sent - untracked,
+        opened_least=crowd.sum(lambda block: seen(block, day) & opened_for_certain(block, day)),
+        opened_most=crowd.sum(
+            lambda block: seen(block, day) & (opened_for_certain(block, day) | block.get(f"opened_proxy:{day}"))
+        ),
+        clicked_seen=crowd.sum(lambda block: seen(block, day) & block.get(f"clicked:{day}")),
         clicked=crowd.count(f"clicked:{day}"),
         done=done,
         rested=crowd.count(f"rested:{day}"),
@@ -209,36 +253,87 @@ def _day(crowd: Crowd, day: int) -> DayNumbers:
     )
 
 
-def _steps(crowd: Crowd, seen: Visits | None) -> Iterator[Step]:
-    """Each step, the people it is about (`base`) and the mail that gives the chance."""
+def seen(block: Block, day: int) -> int:
+    """Those the day's mail was sent to, but for those who switched tracking off."""
+    sent = block.get(f"sent:{day}")
+    return sent ^ (sent & block.get("untracked"))
+
+
+def opened_for_certain(block: Block, day: int) -> int:
+    """Nobody clicks in a mail that is shut, nor does its day before another mail came."""
+    marks = ("opened_people", "clicked", "way_out", "in_time")
+    return reduce(or_, (block.get(f"{mark}:{day}") for mark in marks))
+
+
+def asked_for_yes(block: Block) -> int:
+    """All but those whose yes was imported: they were never asked."""
+    return block.get("people") ^ (block.get("people") & block.get("unasked"))
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A step: who is there, whom its rate is of, the mail that gives the chance."""
+
+    name: str
+    day: int | None
+    bits: str
+    base: Callable[[Block], int]
+    mail: str
+
+
+def _steps(crowd: Crowd, visited: Visits | None) -> Iterator[Step]:
     signed_up, length = crowd.count(), crowd.length
-    is_known = seen is not None and seen.visitors >= signed_up
-    of = seen.visitors if seen is not None and is_known else signed_up
-    rate = rate_of(signed_up, of) if is_known else Rate(signed_up, of, None, None, None)
-    yield _as_step("signed_up", None, signed_up, rate, 0, of - signed_up, None)
-    way: list[tuple[str, int | None, str, str, str]] = [("confirmed", None, "confirmed", "people", "confirm")]
-    way += [(f"day-{day}", day, f"done:{day}", "confirmed", str(day)) for day in range(1, length + 1)]
-    way += [("finished", None, "finished", "confirmed", str(length)), ("joined", None, "joined", "confirmed", "finish")]
+    other = crowd.count("by_api") + crowd.count("by_import")
+    by_form = signed_up - other
+    is_known = visited is not None and visited.visitors >= by_form
+    of = visited.visitors if visited is not None and is_known else by_form
+    rate = rate_of(by_form, of) if is_known else Rate(by_form, of, None, None, None)
+    yield _as_step("signed_up", None, signed_up, other, rate, 0, of - by_form, None)
+    way = [_Way("confirmed", None, "confirmed", asked_for_yes, "confirm")]
+    way += [_Way(f"day-{day}", day, f"done:{day}", _said_yes, str(day)) for day in range(1, length + 1)]
+    way += [
+        _Way("finished", None, "finished", _said_yes, str(length)),
+        _Way("joined", None, "joined", _said_yes, "joined"),
+    ]
     before = "people"
-    for name, day, bits, base, mail in way:
-        yield _step(crowd, name, day, bits, base, mail, before)
-        before = bits
+    for place, step in enumerate(way):
+        yield _step(crowd, step, before, [later.bits for later in way[place:]])
+        before = step.bits
 
 
-def _step(crowd: Crowd, name: str, day: int | None, bits: str, base: str, mail: str, before: str) -> Step:
-    rate = rate_of(crowd.asked(mail, base, bits), crowd.asked(mail, base))
-    lost = crowd.asked(mail, base, before) - crowd.asked(mail, base, before, bits)
-    return _as_step(name, day, crowd.count(bits), rate, crowd.count(base) - rate.of, lost, crowd.median(bits))
+def _said_yes(block: Block) -> int:
+    return block.get("confirmed")
+
+
+def _step(crowd: Crowd, step: _Way, before: str, from_here: Sequence[str]) -> Step:
+    """`from_here`: the bits of this step and of all later ones."""
+    asked = crowd.had_chance(step.mail)
+    rate = rate_of(_count(asked, lambda block: step.base(block) & block.get(step.bits)), _count(asked, step.base))
+    lost = _count(asked, lambda block: _stayed(block, step.base(block) & block.get(before), from_here))
+    base, here = crowd.sum(step.base), crowd.sum(lambda block: step.base(block) & block.get(step.bits))
+    count = crowd.count(step.bits)
+    return _as_step(step.name, step.day, count, count - here, rate, base - rate.of, lost, crowd.median(step.bits))
+
+
+def _count(parts: Iterable[tuple[Block, int]], of: Callable[[Block], int]) -> int:
+    return sum((people & of(block)).bit_count() for block, people in parts)
+
+
+def _stayed(block: Block, people: int, from_here: Sequence[str]) -> int:
+    """Those of these people who reached none of the steps."""
+    further = reduce(or_, map(block.get, from_here))
+    return people ^ (people & further)
 
 
 def _as_step(
-    name: str, day: int | None, count: int, rate: Rate, not_yet: int, lost: int, median_minutes: int | None
+    name: str, day: int | None, count: int, other: int, rate: Rate, not_yet: int, lost: int, median_minutes: int | None
 ) -> Step:
     return Step(
         name=name,
         day=day,
         count=count,
-        early=count - rate.count,
+        early=count - other - rate.count,
+        other=other,
         reached=rate.count,
         of=rate.of,
         not_yet=not_yet,

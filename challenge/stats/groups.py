@@ -6,24 +6,25 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
-from functools import partial
 from typing import Any
 
 from sqlmodel import Session
 
 from challenge.errors import BadInput
+from challenge.money import main_units
 from challenge.stats.blocks import Block, total
 from challenge.stats.filter import DIMENSIONS, EVERYBODY, Filter
-from challenge.stats.funnel import Crowd, Rate, rate_of
+from challenge.stats.funnel import Crowd, Rate, asked_for_yes, rate_of
+from challenge.stats.inference import kaplan_meier
 from challenge.stats.keep import load
 
 
 @dataclass(frozen=True)
 class Group:
-    """The people with one word of a dimension. `confirm`, `finish` and `join` are of the sign-ups who had the chance (as
-    in `funnel.Step`: of those who never said yes, when it would have been), `join_early` joined and are not among them
-    yet. `revenue`: currency -> sum, in the smallest unit (cents), and `revenue_per_signup` the same divided by all
-    sign-ups, as of now."""
+    """The people with one word of a dimension. `confirm`, `finish` and `join` are those of `funnel.Step`: of those who were
+    asked, and of those who said yes, as far as they had the chance. `join_early` joined and are not among them yet,
+    `join_other` joined without having said yes. `revenue`: currency -> sum, in the smallest unit (cents), less what was paid
+    back, and `revenue_per_signup` the same divided by all sign-ups, as of now."""
 
     word: str
     signed_up: int
@@ -35,11 +36,19 @@ class Group:
     finish: Rate
     join: Rate
     join_early: int
+    join_other: int
     revenue: dict[str, int]
     revenue_per_signup: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Money in the currency's main unit, and once more in its smallest."""
+        return asdict(self) | {
+            "revenue": {currency: main_units(amount, currency) for currency, amount in self.revenue.items()},
+            "revenue_per_signup": {
+                currency: main_units(amount, currency) for currency, amount in self.revenue_per_signup.items()
+            },
+            "revenue_smallest_unit": dict(self.revenue),
+        }
 
 
 @dataclass(frozen=True)
@@ -62,15 +71,17 @@ class Cohort:
 
 @dataclass(frozen=True)
 class StillIn:
-    """Who is still in on one day (day 0: said yes). `at_risk` were in the day before and had the chance, `left` of them
-    did nothing from this day on; `share` of all who began are still in (Kaplan and Meier, JASA 53, 1958), unknown where
-    nobody had the chance yet."""
+    """Who is still in on one day (day 0: said yes). `at_risk` were in the day before, `left` of them did nothing from this
+    day on, for good: nobody returns. `share` of all who began are still in, with the interval at 95 % (Kaplan and Meier);
+    None while nobody's last mail is a day old. `censored` (on day 0) are those who can still return."""
 
     day: int
     at_risk: int
     left: int
-    not_yet: int
+    censored: int
     share: float | None
+    low: float | None
+    high: float | None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -97,9 +108,16 @@ class _Tally:
 def _sets(block: Block, length: int, now: datetime) -> dict[str, int]:
     """What is counted of each group: who is there, who had the chance, and who of these got there."""
     sets = {name: block.get(name) for name in ("people", "confirmed", "done:1", "finished", "joined")}
-    for step, mail in (("confirmed", "confirm"), ("finished", str(length)), ("joined", "finish")):
-        sets[f"of:{step}"] = block.get("people") & block.had_chance(mail, length, now)
+    said_yes = block.get("confirmed")
+    bases = (
+        ("confirmed", "confirm", asked_for_yes(block)),
+        ("finished", str(length), said_yes),
+        ("joined", "joined", said_yes),
+    )
+    for step, mail, base in bases:
+        sets[f"of:{step}"] = base & block.had_chance(mail, length, now)
         sets[f"reached:{step}"] = sets[f"of:{step}"] & sets[step]
+    sets["yes:joined"] = said_yes & sets["joined"]
     return sets
 
 
@@ -157,37 +175,36 @@ def _weeks(block: Block) -> dict[date, int]:
 def survival(
     session: Session, challenge: str, length: int, now: datetime, filter: Filter = EVERYBODY
 ) -> tuple[StillIn, ...]:
-    """Day by day, who is still in: did, rested or clicked on that day's mail or a later one."""
+    """Day by day, who is still in: did, rested, clicked or joined since that day's mail.
+
+    The end is absorbing: the day after somebody's last deed. That it was the last is known when no day mail can follow: the
+    last one is a day old, or would be, had they not stopped (or not paused, two weeks earlier). Until then all who said yes
+    are censored, whatever they did so far. To censor only those who fell silent, where they fell silent, would leave the
+    eager ones among the young in and raise the curve.
+    """
     return tuple(_survival(Crowd(load(session, challenge, length, now), length, filter, now)))
 
 
 def _survival(crowd: Crowd) -> Iterator[StillIn]:
-    began, length, share = crowd.count("confirmed"), crowd.length, 1.0
-    yield StillIn(0, began, 0, 0, share)
-    for day in range(1, length + 1):
-        asked = crowd.sum(partial(_asked, day=day, length=length, now=crowd.now))
-        left = asked - crowd.sum(partial(_went_on, day=day, length=length, now=crowd.now))
-        before = crowd.sum(partial(_active, day=day - 1, length=length))
-        share *= 1 - left / asked if asked else 1
-        yield StillIn(day, asked, left, before - asked, share if asked else None)
+    length, known = crowd.length, crowd.had_chance(str(crowd.length))
+    active = [
+        sum((people & _active(block, day, length)).bit_count() for block, people in known) for day in range(length + 1)
+    ]
+    steps = [(active[day - 1], active[day - 1] - active[day]) for day in range(1, length + 1)]
+    yield StillIn(0, active[0], 0, crowd.count("confirmed") - active[0], *((1.0,) * 3 if active[0] else (None,) * 3))
+    for day, ((at_risk, left), still) in enumerate(zip(steps, kaplan_meier(steps), strict=True), start=1):
+        told = (still.share, still.low, still.high) if active[0] else (None, None, None)
+        yield StillIn(day, at_risk, left, 0, *told)
 
 
 def _active(block: Block, day: int, length: int) -> int:
-    """Those who did something for this day's mail or a later one; for day 0, all who said yes."""
+    """Those who did something since this day's mail; for day 0, all who said yes."""
     if day == 0:
         return block.get("confirmed")
     later = 0
     for number in range(day, length + 1):
-        later |= block.get(f"done:{number}") | block.get(f"clicked:{number}") | block.get(f"rested:{number}")
+        later |= block.get(f"went_to:{number}") | block.get(f"clicked:{number}")
     return later & block.get("confirmed")
-
-
-def _asked(block: Block, day: int, length: int, now: datetime) -> int:
-    return _active(block, day - 1, length) & block.had_chance(str(day), length, now)
-
-
-def _went_on(block: Block, day: int, length: int, now: datetime) -> int:
-    return _active(block, day, length) & block.had_chance(str(day), length, now)
 
 
 def _group(word: str, tally: _Tally) -> Group:
@@ -203,7 +220,8 @@ def _group(word: str, tally: _Tally) -> Group:
         confirm=tally.rate("confirmed"),
         finish=tally.rate("finished"),
         join=tally.rate("joined"),
-        join_early=count["joined"] - count["reached:joined"],
+        join_early=count["yes:joined"] - count["reached:joined"],
+        join_other=count["joined"] - count["yes:joined"],
         revenue=dict(tally.money),
         revenue_per_signup={currency: amount / people for currency, amount in tally.money.items()},
     )

@@ -8,6 +8,7 @@ interval, looked at daily, does not.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from math import ceil, exp, lgamma, log, sqrt
 from statistics import NormalDist
@@ -73,6 +74,36 @@ def wilson(count: int, of: int, level: float = LEVEL) -> Interval:
     middle = (rate + weight / 2) / (1 + weight)
     half = z / (1 + weight) * sqrt(rate * (1 - rate) / of + weight / (4 * of))
     return Interval(max(0.0, middle - half) if count else 0.0, min(1.0, middle + half) if count < of else 1.0)
+
+
+@dataclass(frozen=True)
+class Survival:
+    """Who is still in after one step, with `low` and `high` at the level that was asked for; `error` is Greenwood's."""
+
+    share: float
+    error: float
+    low: float
+    high: float
+
+
+def kaplan_meier(steps: Iterable[tuple[int, int]], level: float = LEVEL) -> Iterator[Survival]:
+    """(At risk, left) of each step -> who is still in after it (Kaplan and Meier, JASA 53, 1958). The interval is that of
+    the log minus log transform of Greenwood's variance (Kalbfleisch and Prentice, 1980), which stays within 0 and 1; where
+    all or none are left it does not exist, and Wilson's of those who were there stands in."""
+    z = _NORMAL.inv_cdf((1 + level) / 2)
+    share, spread, began = 1.0, 0.0, 0
+    for at_risk, left in steps:
+        began = began or at_risk
+        if at_risk:
+            share *= 1 - left / at_risk
+        if 0 < left < at_risk:
+            spread += left / (at_risk * (at_risk - left))
+        if not 0 < share < 1:
+            sure = wilson(at_risk - left, at_risk, level) if share else wilson(0, began, level)
+            yield Survival(share, 0.0, sure.low, sure.high)
+            continue
+        width = exp(z * sqrt(spread) / -log(share))
+        yield Survival(share, share * sqrt(spread), share**width, share ** (1 / width))
 
 
 def newcombe(a_count: int, a_of: int, b_count: int, b_of: int, level: float = LEVEL) -> Interval:

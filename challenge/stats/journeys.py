@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 HUMAN_LATER = timedelta(seconds=10)
@@ -12,7 +12,8 @@ _SIGNALS = frozenset({"opened", "clicked", "completed", "undone", "rested", "pau
 
 
 class Happened(NamedTuple):
-    """One event, as far as counting cares. `detail` only of `undone` and `joined`."""
+    """One event, as far as counting cares. `detail` only of `undone` and `joined`; one that `refunds` another takes its
+    amount back, and says `since` when the person is in by what is left (None: by nothing)."""
 
     kind: str
     day: int
@@ -24,13 +25,17 @@ class Happened(NamedTuple):
 
 @dataclass
 class Reached:
-    """What one person reached. Days done are not undone and not unsure; `joined_at` is the first time."""
+    """What one person reached. Days done are not undone and not unsure; `joined_at` is the first time that was not taken
+    back, `paused_at` the last, `left_at` each time that they unsubscribed."""
 
     opened_people: set[int] = field(default_factory=set)
     opened_proxy: set[int] = field(default_factory=set)
     clicked: set[int] = field(default_factory=set)
     done: dict[int, datetime] = field(default_factory=dict)
     rested: set[int] = field(default_factory=set)
+    rested_at: datetime | None = None
+    paused_at: datetime | None = None
+    left_at: list[datetime] = field(default_factory=list)
     bounced: set[int] = field(default_factory=set)
     joined_at: datetime | None = None
     paid: list[tuple[str, int]] = field(default_factory=list)
@@ -64,6 +69,11 @@ def fold(events: Iterable[Happened]) -> Reached:
                 rests[event.day] = rests.get(event.day, 0) - 1
             case "rested":
                 rests[event.day] = rests.get(event.day, 0) + 1
+                reached.rested_at = event.at
+            case "paused":
+                reached.paused_at = event.at
+            case "unsubscribed":
+                reached.left_at.append(event.at)
             case "bounced":
                 reached.bounced.add(event.delivery)
             case "joined":
@@ -76,7 +86,11 @@ def fold(events: Iterable[Happened]) -> Reached:
 
 
 def _join(reached: Reached, event: Happened) -> None:
-    reached.joined_at = reached.joined_at or event.at
     detail = event.detail or {}
+    if "refunds" in detail:
+        since = datetime.fromisoformat(detail["since"]).astimezone(UTC) if detail.get("since") else None
+        reached.joined_at = since.replace(tzinfo=event.at.tzinfo) if since else None
+    else:
+        reached.joined_at = reached.joined_at or event.at
     if detail.get("amount"):
         reached.paid.append((str(detail.get("currency", "")), int(detail["amount"])))

@@ -29,7 +29,7 @@ from challenge.models import Enrollment, StatsBlock, StatsMark
 from challenge.stats.blocks import SHIFT, SIDE_BY_SIDE, SIZE, Block, decode, encode, side_by_side
 from challenge.stats.rows import build, sent_since
 
-_FORM = "3"
+_FORM = "4"
 _FEW = 500
 _AT_ONCE = 2000
 _STORED_AT_ONCE = 16

@@ -1,7 +1,8 @@
 """What do the rows say of these people? Makes blocks from enrollments, mails and events; `keep` asks, for those changed.
 
 Opens and clicks are grouped by the database: they are most of all events, and their order does not matter unless a
-press is in doubt. What remains is folded person by person (`journeys`).
+press is in doubt. What remains is folded person by person (`journeys`). A click on a link that ends it (unsubscribe; the
+preferences, where it ended within the hour) is a sign that the mail was opened, and of nothing else.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from sqlmodel import Session, col
 from challenge.db import among
 from challenge.journey import day_of
 from challenge.models import Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind, Subscriber
-from challenge.stats.blocks import CHANCE, SHIFT, SIZE, Block, add_number, hour_of
+from challenge.stats.blocks import CHANCE, JOINING, SHIFT, SIZE, Block, add_number, hour_of
 from challenge.stats.country import country_of
 from challenge.stats.filter import DIMENSIONS, NONE
 from challenge.stats.journeys import Happened, Reached, fold
@@ -46,7 +47,18 @@ _GROUPED = {
     (EventKind.opened.value, "proxy"): "opened_proxy",
     (EventKind.clicked.value, "person"): "clicked",
 }
-_FOLDED = (EventKind.completed, EventKind.undone, EventKind.rested, EventKind.bounced, EventKind.joined)
+_FOLDED = (
+    EventKind.completed,
+    EventKind.undone,
+    EventKind.rested,
+    EventKind.bounced,
+    EventKind.joined,
+    EventKind.paused,
+    EventKind.unsubscribed,
+)
+_WAY_OUT, _PREFERENCES = "unsubscribe", "preferences"
+_ENDS_WITHIN = timedelta(hours=1)
+_BY_FORM = ("form", "embed")
 _IN_DOUBT = ("unsure", "machine")
 _COUNTED = ("day", "confirm", "finish")
 _WORDS = tuple(name for name in DIMENSIONS if name not in ("source", "country"))
@@ -82,34 +94,44 @@ def _uncollected() -> Iterator[None]:
 
 def _build(session: Session, whom: Whom, challenge: str, length: int, now: datetime) -> dict[int, Block]:
     blocks: dict[int, Block] = defaultdict(Block)
-    sent, events = _sent(session, whom), _events(session, whom)
-    young = _plain(session, now - CHANCE)
-    for id, state, source, signed_up_at, began, confirmed_at, zone, *words in _people(session, whom, challenge):
+    sent, events, ways = _sent(session, whom), _events(session, whom), _ways(session, whom)
+    young = _young(session, now)
+    left: dict[int, list[datetime]] = {}
+    for id, state, source, signed_up_at, began, confirmed_at, zone, tracked, *words in _people(
+        session, whom, challenge
+    ):
         sets, bit = blocks[id >> SHIFT].sets, 1 << (id & (SIZE - 1))
         _describe(sets, bit, source, signed_up_at, zone, words)
         bits = sets["bits"]
-        if state == EnrollmentState.stopped:
-            bits["stopped"] |= bit
+        mails, reached = sent.get(id, {}), fold(events.get(id, ()))
+        if state in (EnrollmentState.stopped, EnrollmentState.paused):
+            bits[state] |= bit
+        if state == EnrollmentState.paused:
+            _mark_pause(sets, bit, mails, reached.paused_at or began, length)
+        if not tracked:
+            bits["untracked"] |= bit
+        if reached.left_at:
+            left[id] = reached.left_at
+        _mark_way(bits, bit, ways.get(id, ()), is_asked="confirm" in mails)
         if confirmed_at is not None:
             bits["confirmed"] |= bit
             _wait(sets, "confirmed", bit, confirmed_at - began)
-        mails, reached = sent.get(id, {}), fold(events.get(id, ()))
         for mail, (delivery, at) in mails.items():
             bits[f"sent:{mail}"] |= bit
             if delivery not in reached.bounced:
                 bits[f"delivered:{mail}"] |= bit
-            if at > young:
+            if at > young[mail == "finish"]:
                 sets[f"recent:{mail}"][_hour(at)] |= bit
         _mark_steps(sets, bit, mails, reached, confirmed_at, length)
         for currency, amount in _sums(reached.paid).items():
-            add_number(sets[f"paid:{currency}"], bit, amount)
-    _mark_groups(session, whom, blocks)
+            add_number(sets[f"paid:{currency}"], bit, max(amount, 0))
+    _mark_groups(session, whom, blocks, _ended_by(session, left))
     return blocks
 
 
 def sent_since(session: Session, deliveries: Sequence[int], now: datetime) -> tuple[dict[int, Block], set[int]]:
     """What these mails add for people of whom nothing else changed: number of a block -> block; and those of whom more
-    has to be asked: the mail came back, is not sent any more, or went twice."""
+    has to be asked: the mail came back, is not sent any more, went twice, or was followed by a deed already."""
     returned = columns(col(Event.delivery_id)).where(
         among(session, Event.delivery_id, deliveries), col(Event.kind) == EventKind.bounced
     )
@@ -124,18 +146,32 @@ def sent_since(session: Session, deliveries: Sequence[int], now: datetime) -> tu
     ).where(among(session, Delivery.id, deliveries), col(Delivery.mail).in_(_COUNTED))
     blocks: dict[int, Block] = defaultdict(Block)
     unclear: set[int] = set()
-    young = _plain(session, now - CHANCE)
-    for id, person, state, mail, key, at in session.connection().execute(query).all():
+    young = _young(session, now)
+    rows = session.connection().execute(query).all()
+    deeds = _last_deeds(session, sorted({person for _, person, *_ in rows}))
+    for id, person, state, mail, key, at in rows:
         sets, bit = blocks[person >> SHIFT].sets, 1 << (person & (SIZE - 1))
         name = _day_name(key) if mail == "day" else mail
-        if state != DeliveryState.sent or id in bounced or sets["bits"][f"sent:{name}"] & bit:
+        is_followed = person in deeds and deeds[person] >= at
+        if state != DeliveryState.sent or id in bounced or is_followed or sets["bits"][f"sent:{name}"] & bit:
             unclear.add(person)
             continue
         sets["bits"][f"sent:{name}"] |= bit
         sets["bits"][f"delivered:{name}"] |= bit
-        if at > young:
+        if at > young[name == "finish"]:
             sets[f"recent:{name}"][_hour(at)] |= bit
     return blocks, unclear
+
+
+def _last_deeds(session: Session, people: Sequence[int]) -> dict[int, datetime]:
+    """When each of them last did a day, rested or joined: to which mail a deed belongs follows from the mails before it."""
+    kinds = (EventKind.completed, EventKind.rested, EventKind.joined)
+    query = (
+        columns(col(Event.enrollment_id), type_coerce(func.max(col(Event.occurred_at)), DateTime))
+        .where(among(session, Event.enrollment_id, people), col(Event.kind).in_(kinds))
+        .group_by(col(Event.enrollment_id))
+    )
+    return {person: at for person, at in session.connection().execute(query).all()}  # noqa: C416 - rows, not pairs
 
 
 def _hour(at: datetime) -> str:
@@ -152,6 +188,7 @@ def _people(session: Session, whom: Whom, challenge: str) -> Iterable[Any]:
             _plainly(Enrollment.signed_up_at),
             _plainly(Enrollment.confirmed_at),
             col(Subscriber.timezone),
+            col(Subscriber.tracking),
             *(col(getattr(Enrollment, name)) for name in _WORDS),
         )
         .join(Subscriber, col(Subscriber.id) == col(Enrollment.subscriber_id))
@@ -170,6 +207,27 @@ def _describe(sets: Any, bit: int, source: str, signed_up_at: datetime, zone: st
     sets["days"][signed_up_at.date().isoformat()] |= bit
 
 
+def _mark_way(bits: Any, bit: int, way: Sequence[dict[str, Any]], *, is_asked: bool) -> None:
+    """How they came, where it was by no form of ours; by the first time they signed up."""
+    if not way:
+        return
+    if any(told.get("imported") for told in way) and not is_asked:
+        bits["unasked"] |= bit
+    first = "import" if way[0].get("imported") else str(way[0].get("way", ""))
+    if first == "import":
+        bits["by_import"] |= bit
+    elif first and first.partition(" ")[0] not in _BY_FORM:
+        bits["by_api"] |= bit
+
+
+def _mark_pause(sets: Any, bit: int, mails: Mails, paused_at: datetime, length: int) -> None:
+    """When those that are still to come would have come, at a mail a day from the day of the pause on."""
+    names = [str(day) for day in range(1, length + 1)] + ["finish"]
+    coming = [name for name in names if name not in mails]
+    for place, name in enumerate(coming, start=1):
+        sets[f"paused:{name}"][(paused_at + timedelta(days=place)).date().isoformat()] |= bit
+
+
 def _mark_steps(
     sets: Any, bit: int, mails: Mails, reached: Reached, confirmed_at: datetime | None, length: int
 ) -> None:
@@ -180,6 +238,10 @@ def _mark_steps(
         bits[f"done:{day}"] |= bit
         if mail := mails.get(str(day)):
             _wait(sets, f"done:{day}", bit, at - mail[1])
+            if mail[1] <= at < min((other for _, other in mails.values() if other > mail[1]), default=at + _MINUTE):
+                bits[f"in_time:{day}"] |= bit
+    if last := _last_day(mails, reached, length):
+        bits[f"went_to:{last}"] |= bit
     last_done = max(reached.done.values(), default=confirmed_at)
     if sum(1 <= day <= length for day in reached.done) == length:
         bits["finished"] |= bit
@@ -187,8 +249,16 @@ def _mark_steps(
             _wait(sets, "finished", bit, last_done - confirmed_at)
     if reached.joined_at is not None:
         bits["joined"] |= bit
-        if last_done:
+        if reached.done and last_done and reached.joined_at >= last_done:  # not those who had joined before
             _wait(sets, "joined", bit, reached.joined_at - last_done)
+
+
+def _last_day(mails: Mails, reached: Reached, length: int) -> int:
+    """The day whose mail was the last to bring a deed: done, rested or joined, for that day or for an earlier one."""
+    days = [(day, mails[str(day)][1]) for day in range(1, length + 1) if str(day) in mails]
+    deeds = [*reached.done.values(), reached.joined_at, reached.rested_at if reached.rested else None]
+    by_time = (day for at in deeds if at is not None for day, sent_at in days if sent_at <= at)
+    return max((*by_time, *(day for day in (*reached.done, *reached.rested) if day <= length)), default=0)
 
 
 def _wait(sets: Any, step: str, bit: int, wait: timedelta) -> None:
@@ -204,24 +274,63 @@ def _sums(paid: Iterable[tuple[str, int]]) -> dict[str, int]:
     return found
 
 
-def _mark_groups(session: Session, whom: Whom, blocks: dict[int, Block]) -> None:
+def _mark_groups(session: Session, whom: Whom, blocks: dict[int, Block], ended: dict[tuple[int, int], int]) -> None:
     """Who opened and clicked; those who are in another challenge are in no block's people."""
     number = col(Event.enrollment_id).bitwise_rshift(literal_column(str(SHIFT))).label("number")
     kind = type_coerce(col(Event.kind), String).label("kind")
+    link = case((col(Event.link).in_((_WAY_OUT, _PREFERENCES)), col(Event.link)), else_="").label("way")
     ids = func.aggregate_strings(cast(col(Event.enrollment_id), String), ",")
     by_people = and_(col(Event.kind).in_((EventKind.opened, EventKind.clicked)), col(Event.who) == "person")
     by_proxies = and_(col(Event.kind) == EventKind.opened, col(Event.who) == "proxy")
     query = (
-        columns(number, kind, col(Event.who), col(Event.day), ids)
+        columns(number, kind, col(Event.who), col(Event.day), link, ids)
         .where(whom(Event.enrollment_id), or_(by_people, by_proxies))
-        .group_by("number", "kind", col(Event.who), col(Event.day))
+        .group_by("number", "kind", col(Event.who), col(Event.day), "way")
     )
-    for block, kind_of, who, day, found in session.connection().execute(query).all():
+    for block, kind_of, who, day, way, found in session.connection().execute(query).all():
         people = 0
         for id in found.split(","):
             people |= 1 << (int(id) & (SIZE - 1))
         if block in blocks and (mine := people & blocks[block].get("people")):
-            blocks[block].sets["bits"][f"{_GROUPED[kind_of, who]}:{day or 0}"] |= mine
+            bits = blocks[block].sets["bits"]
+            out = mine if way == _WAY_OUT else mine & ended.get((block, day or 0), 0) if way == _PREFERENCES else 0
+            if out:
+                bits[f"way_out:{day or 0}"] |= out
+            if mine := mine ^ out:
+                bits[f"{_GROUPED[kind_of, who]}:{day or 0}"] |= mine
+
+
+def _ended_by(session: Session, left: dict[int, list[datetime]]) -> dict[tuple[int, int], int]:
+    """(Block, day) -> people who went from that day's mail to the preferences and unsubscribed there."""
+    found: dict[tuple[int, int], int] = defaultdict(int)
+    if not left:
+        return found
+    query = columns(col(Event.enrollment_id), col(Event.day), _plainly(Event.occurred_at)).where(
+        among(session, Event.enrollment_id, list(left)),
+        col(Event.kind) == EventKind.clicked,
+        col(Event.link) == _PREFERENCES,
+    )
+    for id, day, at in session.connection().execute(query).all():
+        if any(at <= end <= at + _ENDS_WITHIN for end in left[id]):
+            found[id >> SHIFT, day or 0] |= 1 << (id & (SIZE - 1))
+    return found
+
+
+def _ways(session: Session, whom: Whom) -> dict[int, list[dict[str, Any]]]:
+    """Of those who did not only come by a form: what was kept each time they signed up."""
+    plain = cast(col(Event.detail), String).contains('"way": "form"')
+    query = columns(col(Event.enrollment_id)).where(
+        whom(Event.enrollment_id), col(Event.kind) == EventKind.signed_up, ~plain
+    )
+    others = sorted(set(session.connection().execute(query).scalars()))
+    ways: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    if others:
+        told = columns(col(Event.enrollment_id), col(Event.detail)).where(
+            among(session, Event.enrollment_id, others), col(Event.kind) == EventKind.signed_up
+        )
+        for id, detail in session.connection().execute(told.order_by(col(Event.id))).all():
+            ways[id].append(detail)
+    return ways
 
 
 def _sent(session: Session, whom: Whom) -> dict[int, Mails]:
@@ -282,6 +391,11 @@ def _read(session: Session, whom: Whom, kinds: tuple[EventKind, ...]) -> dict[in
 def _plainly(column: Any) -> Any:
     """A time as the driver gives it, naive UTC on SQLite: they are only held against each other here, by the million."""
     return type_coerce(col(column), DateTime)
+
+
+def _young(session: Session, now: datetime) -> tuple[datetime, datetime]:
+    """Since when a mail is too young for its chance: any mail, and the finish."""
+    return _plain(session, now - CHANCE), _plain(session, now - JOINING)
 
 
 def _plain(session: Session, at: datetime) -> datetime:

@@ -87,7 +87,10 @@ def sign_up() -> Any:
     if not isinstance(fields, dict):
         return _error("Send a JSON object with at least an email.", 400)
     try:
-        join(fields, f"api {request.headers.get('Origin', '')}".strip())
+        way = (
+            "embed" if fields.get("shown") else "api"
+        )  # our form on another site says when it was shown, and has visitors
+        join(fields, f"{way} {request.headers.get('Origin', '')}".strip())
     except BadInput as error:
         return _error(said(error), 422, field=error.field)
     response = jsonify(_ACCEPTED)
@@ -103,8 +106,8 @@ def stats() -> Any:
         return answer
     found = service()
     with found.database.read() as session:
-        numbers = funnel(session, found.challenge.slug, found.challenge.length, found.clock.now(), read(request.args))
-        return jsonify(numbers.to_dict())
+        ask = tables.ask_from(session, found.challenge, found.clock.now(), request.args)
+        return jsonify(funnel(*ask.whose, ask.filter).to_dict())
 
 
 @room.get("/api/v1/tables")
@@ -145,7 +148,10 @@ def table_csv(name: str) -> Any:
     found = _table(name)
     if not isinstance(found, tables.Table):
         return found
-    return Response(found.to_csv(), content_type="text/csv; charset=utf-8")
+    response = Response(found.to_csv(), content_type="text/csv; charset=utf-8")
+    named = found.file_name(read(request.args), service().clock.now())
+    response.headers["Content-Disposition"] = f'attachment; filename="{named}.csv"'
+    return response
 
 
 def _table(name: str) -> Any:

@@ -12,7 +12,17 @@ from sqlalchemy.exc import IntegrityError
 from challenge import conversion_links as links
 from challenge.access.tokens import Scope
 from challenge.clock import real_now
-from challenge.conversions import KeyUsedTwice, Outcome, find_person, is_signed, read, record
+from challenge.conversions import (
+    KeyUsedTwice,
+    Outcome,
+    Refund,
+    find_person,
+    is_signed,
+    read,
+    read_refund,
+    record,
+    refund,
+)
 from challenge.errors import BadInput
 from challenge.models import ConversionLink
 from challenge.money import main_units
@@ -29,7 +39,8 @@ room = Blueprint("conversions", __name__)
 _WORD = {"type": ["string", "null"]}
 _BODY: dict[str, Any] = {
     "type": "object",
-    "description": "Who joined: `ref` from the join link, or `email`. `key` may come as the header Idempotency-Key.",
+    "description": "Who joined: `ref` from the join link, or `email`. `key` may come as the header Idempotency-Key. To take "
+    "one back: `refunds`, the key it had, with a `key` of this refund's own; a negative `amount` for a part of it.",
     "properties": {
         "key": {"type": "string", "examples": ["order-1001"]},
         "ref": _WORD,
@@ -37,6 +48,7 @@ _BODY: dict[str, Any] = {
         "amount": {"type": ["number", "string", "null"]},
         "currency": _WORD | {"examples": ["USD"]},
         "joined_at": _WORD,
+        "refunds": _WORD | {"description": "the key of the conversion to take back", "examples": ["order-1001"]},
     },
 }
 _LINK_BODY = _BODY | {
@@ -80,7 +92,8 @@ def told() -> Any:
         return jsonify(error="Send a JSON object with key, and ref or email."), 400
     now = found.clock.now()
     try:
-        conversion = read(fields, now, key=request.headers.get("Idempotency-Key", "").strip())
+        key = request.headers.get("Idempotency-Key", "").strip()
+        conversion = read_refund(fields, key) if fields.get("refunds") else read(fields, now, key=key)
         outcome = _record(conversion, now, "webhook" if signed else "api")
     except KeyUsedTwice as error:
         return jsonify(error=error.sentence, field=error.field), 409
@@ -94,6 +107,8 @@ def _record(conversion: Any, now: Any, how: str) -> Outcome:
     for last in (False, True):
         try:
             with found.database.write() as session:
+                if isinstance(conversion, Refund):
+                    return refund(session, conversion, now)
                 return record(session, conversion, found.challenge.slug, found.tokens, now, how)
         except IntegrityError:  # the same key in the same moment: the second look finds it
             if last:

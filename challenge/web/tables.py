@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlmodel import Session
 
+from challenge.errors import BadInput
 from challenge.money import main_units
 from challenge.programme.definition import Challenge
 from challenge.stats import experiments, groups
 from challenge.stats import funnel as way
-from challenge.stats.filter import DIMENSIONS, Filter, read
+from challenge.stats.filter import DIMENSIONS, NOBODY_KNOWN, Filter, read
 from challenge.stats.inference import Comparison
+from challenge.stats.unknown import Unknown, unknown
 
 Cell = str | int | float | None
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")  # also the full-width signs
@@ -68,6 +71,12 @@ class Table:
             "rows": [dict(zip(keys, row, strict=True)) for row in self.rows],
         }
 
+    def file_name(self, filter: Filter, as_of: datetime) -> str:
+        """Says of whom and as of when, without an ending: `groups-as-of-20270305T1420Z-source-podcast`."""
+        words = "".join(f"-{name}-{word}" for name, word in filter.to_query().items())
+        plain = re.sub(r"[^A-Za-z0-9.-]+", "-", words).rstrip("-.")
+        return f"{self.name}-as-of-{as_of.astimezone(UTC):%Y%m%dT%H%MZ}{plain}"[:120]
+
     def to_csv(self) -> str:
         """RFC 4180, with a byte order mark so that a spreadsheet reads UTF-8; no cell can be a formula."""
         file = io.StringIO()
@@ -75,6 +84,13 @@ class Table:
         writer.writerow([column.key for column in self.columns])
         writer.writerows([_safe(cell) for cell in row] for row in self.rows)
         return "\ufeff" + file.getvalue()
+
+
+def csv_line(cells: Sequence[Cell]) -> str:
+    """One line of a file that is too long to be made at once; no cell can be a formula."""
+    file = io.StringIO()
+    csv.writer(file).writerow([_safe(cell) for cell in cells])
+    return file.getvalue()
 
 
 def _safe(cell: Cell) -> Cell:
@@ -85,7 +101,11 @@ def _safe(cell: Cell) -> Cell:
 
 
 def ask_from(session: Session, challenge: Challenge, now: datetime, query: Mapping[str, str]) -> Ask:
-    """The question in an address. Raises BadInput."""
+    """The question in an address. Raises BadInput, also for a parameter that is none: misspelt, it would be everybody."""
+    if wrong := sorted(query.keys() - {"from", "to", "by", "goal", *DIMENSIONS}):
+        raise BadInput(
+            wrong[0][:40], f"{wrong[0][:40]} is no filter. There are: from, to, by, goal, {', '.join(DIMENSIONS)}."
+        )
     by, goal = query.get("by", "").strip() or "source", query.get("goal", "").strip()
     return Ask(session, challenge, now, read(query), by, goal)
 
@@ -110,8 +130,9 @@ def steps_of(numbers: way.Funnel) -> Table:
     """The way from the visit to joined; without visits under a filter that no visitor can have."""
     columns = (
         Column("step", "Step", "word"),
-        Column("count", "People"),
+        Column("count", "Runs"),
         Column("early", "Of them early"),
+        Column("other", "Of them in no rate"),
         Column("reached", "Reached it"),
         Column("of", "Of those who could"),
         *_RATE,
@@ -119,7 +140,7 @@ def steps_of(numbers: way.Funnel) -> Table:
         Column("not_yet", "Not counted yet"),
         Column("median_minutes", "Half needed at most", "minutes"),
     )
-    visited: tuple[Cell, ...] = () if numbers.visits is None else ("visited", numbers.visits.visitors, *(None,) * 9)
+    visited: tuple[Cell, ...] = () if numbers.visits is None else ("visited", numbers.visits.visitors, *(None,) * 10)
     steps = tuple((step.name, *(getattr(step, column.key) for column in columns[1:])) for step in numbers.steps)
     rows = (visited, *steps) if visited else steps
     return Table("funnel", "From visit to joined", columns, rows)
@@ -136,6 +157,11 @@ def days_of(numbers: way.Funnel) -> Table:
         Column("sent", "Sent"),
         Column("opened_people", "Opened by people"),
         Column("opened_proxy", "Opened by proxies only"),
+        Column("untracked", "Tracking switched off"),
+        Column("seen_of", "Can be seen"),
+        Column("opened_least", "Opened at least"),
+        Column("opened_most", "Opened at most"),
+        Column("clicked_seen", "Clicked, of those who can be seen"),
         Column("clicked", "Clicked"),
         Column("done", "Done"),
         Column("rested", "Rested"),
@@ -152,12 +178,20 @@ def days_of(numbers: way.Funnel) -> Table:
 
 
 def _groups(ask: Ask) -> Table:
-    return groups_of(groups.groups(*ask.whose, ask.by, ask.filter), ask.by)
+    stranger = unknown(ask.session) if ask.filter.is_empty else None
+    return groups_of(groups.groups(*ask.whose, ask.by, ask.filter), ask.by, stranger)
 
 
-def groups_of(found: tuple[groups.Group, ...], by: str) -> Table:
-    """People side by side, with what they bring; a column pair per currency."""
-    currencies = sorted({currency for group in found for currency in group.revenue})
+def currencies_of(found: tuple[groups.Group, ...], stranger: Unknown | None) -> list[str]:
+    """All that somebody paid in."""
+    more = stranger.revenue_smallest_unit if stranger else {}
+    return sorted({currency for group in found for currency in group.revenue} | more.keys())
+
+
+def groups_of(found: tuple[groups.Group, ...], by: str, stranger: Unknown | None = None) -> Table:
+    """Runs side by side, with what they bring; a column pair per currency. The last row, if there are any, is of those who
+    joined and are not known here."""
+    currencies = currencies_of(found, stranger)
     columns = (
         Column(by, by.replace("_", " ").capitalize(), "word"),
         Column("signed_up", "Signed up"),
@@ -166,8 +200,9 @@ def groups_of(found: tuple[groups.Group, ...], by: str) -> Table:
         Column("finished", "Did all days"),
         Column("joined", "Joined"),
         Column("join_early", "Joined early"),
+        Column("join_other", "Joined without having said yes"),
         Column("join_reached", "Joined of those who could"),
-        Column("join_of", "Of those who could"),
+        Column("join_of", "Of those who said yes and could"),
         Column("join_rate", "Join rate", "rate"),
         Column("join_low", "from", "rate"),
         Column("join_high", "to", "rate"),
@@ -177,7 +212,13 @@ def groups_of(found: tuple[groups.Group, ...], by: str) -> Table:
             for what, title in (("revenue", "Revenue"), ("per_signup", "Per sign-up"))
         ),
     )
-    return Table("groups", f"By {by.replace('_', ' ')}", columns, tuple(_group_rows(found, currencies)))
+    rows = list(_group_rows(found, currencies))
+    if stranger is not None and (stranger.count or stranger.revenue_smallest_unit):
+        money: list[Cell] = []
+        for currency in currencies:
+            money += [round(main_units(stranger.revenue_smallest_unit.get(currency, 0), currency), 3), None]
+        rows.append((NOBODY_KNOWN, *(None,) * 4, stranger.count, *(None,) * 7, *money))
+    return Table("groups", f"By {by.replace('_', ' ')}", columns, tuple(rows))
 
 
 def _group_rows(found: tuple[groups.Group, ...], currencies: list[str]) -> Iterator[tuple[Cell, ...]]:
@@ -196,6 +237,7 @@ def _group_rows(found: tuple[groups.Group, ...], currencies: list[str]) -> Itera
             group.finished,
             group.joined,
             group.join_early,
+            group.join_other,
             group.join.count,
             group.join.of,
             group.join.rate,
@@ -225,6 +267,8 @@ def cohorts_of(found: tuple[groups.Cohort, ...], length: int) -> Table:
             Column(f"day_{day}_reached", "in the rate"),
             Column(f"day_{day}_of", "of"),
             Column(f"day_{day}_rate", "Rate", "rate"),
+            Column(f"day_{day}_low", "from", "rate"),
+            Column(f"day_{day}_high", "to", "rate"),
             Column(f"day_{day}_not_yet", "not yet"),
         ]
     rows = []
@@ -237,7 +281,7 @@ def cohorts_of(found: tuple[groups.Cohort, ...], length: int) -> Table:
             cohort.joined,
         ]
         for rate, early, not_yet in zip(cohort.days, cohort.early, cohort.not_yet, strict=True):
-            cells += [rate.count + early, early, rate.count, rate.of, rate.rate, not_yet]
+            cells += [rate.count + early, early, rate.count, rate.of, rate.rate, rate.low, rate.high, not_yet]
         rows.append(tuple(cells))
     return Table("cohorts", "Week by week", tuple(columns), tuple(rows))
 
@@ -251,11 +295,13 @@ def survival_of(found: tuple[groups.StillIn, ...]) -> Table:
     columns = (
         Column("day", "Day"),
         Column("share", "Still in", "rate"),
-        Column("at_risk", "Were in before and could"),
+        Column("low", "from", "rate"),
+        Column("high", "to", "rate"),
+        Column("at_risk", "Were in before"),
         Column("left", "Left"),
-        Column("not_yet", "Not counted yet"),
+        Column("censored", "Can still return"),
     )
-    rows = tuple((row.day, row.share, row.at_risk, row.left, row.not_yet) for row in found)
+    rows = tuple((row.day, row.share, row.low, row.high, row.at_risk, row.left, row.censored) for row in found)
     return Table("survival", "Who is still in", columns, rows)
 
 
@@ -269,7 +315,7 @@ def experiments_of(found: tuple[experiments.Experiment, ...]) -> Table:
         Column("test", "Test", "word"),
         Column("goal", "Goal", "word"),
         Column("variant", "Variant", "word"),
-        Column("people", "People"),
+        Column("people", "Runs"),
         Column("count", "Reached it"),
         Column("of", "Of those who could"),
         *_RATE,

@@ -13,11 +13,12 @@ from sqlmodel import col, select
 
 from challenge.access.roles import May
 from challenge.conversion_links import LASTS_DAYS, read_days
-from challenge.conversions import read_time
+from challenge.conversions import REFUND, read_time
 from challenge.deeds import Desk
 from challenge.errors import BadInput
 from challenge.models import Conversion, Delivery, Enrollment, Subscriber
 from challenge.money import main_units, read_price
+from challenge.people import joinings_of, revenue_of
 from challenge.web import service
 from challenge.web.dashboard.door import me, needs, room
 
@@ -61,7 +62,8 @@ def change_person(number: int, deed: str) -> Any:
     """Asks, then does it."""
     asked, there = _DEEDS[deed], url_for("dashboard.person", number=number)
     if request.method != "POST":
-        return _ask(number, asked.heading, asked.words, asked.button, danger=asked.danger, asks_why=asked.asks_why)
+        words = f"{asked.words} {_revenue_words(number)}".strip() if deed == "erase" else asked.words
+        return _ask(number, asked.heading, words, asked.button, danger=asked.danger, asks_why=asked.asks_why)
     flash(_do(number, lambda desk: asked.do(desk, number)))
     return redirect(url_for("dashboard.people") if deed == "erase" else there, 303)
 
@@ -113,16 +115,39 @@ def take_back_link(number: int, link: int) -> Any:
     return redirect(url_for("dashboard.person", number=number), 303)
 
 
+@room.route("/people/<int:number>/conversions/<int:conversion>/back", methods=["GET", "POST"])
+@needs(May.change_people)
+def take_back_joining(number: int, conversion: int) -> Any:
+    """A conversion that was a mistake, or was paid back."""
+    if request.method != "POST":
+        words = (
+            "All that is left of this amount goes out of the revenue, and when nothing else says that they joined, they "
+            "count as not joined. The story keeps both. They are not invited again."
+        )
+        return _ask(number, "Take back that {name} joined?", words, "Take back", asks_why=True)
+    why = request.form.get("why", "").strip()[:200]
+    flash(_do(number, lambda desk: desk.take_back_joining(number, conversion, why)))
+    return redirect(url_for("dashboard.person", number=number), 303)
+
+
+def _revenue_words(number: int) -> str:
+    with service().database.read() as rows:
+        sums = revenue_of(rows, number)
+    return f"They paid {sums}: that goes out of the revenue of the past as well." if sums else ""
+
+
 def _ask_joined(number: int, error: BadInput | None = None) -> str:
     with service().database.read() as rows:
         enrollment = rows.get(Enrollment, number) or abort(404)
         last = rows.exec(
-            select(Conversion).where(Conversion.currency != "").order_by(col(Conversion.id).desc())
+            select(Conversion)
+            .where(Conversion.currency != "", Conversion.how != REFUND)
+            .order_by(col(Conversion.id).desc())
         ).first()
         return render_template(
             "dashboard/joined.html",
             who=rows.get_one(Subscriber, enrollment.subscriber_id),
-            known=rows.exec(select(Conversion).where(Conversion.enrollment_id == number)).all(),
+            known=[one.row for one in joinings_of(rows, [number]) if not one.is_whole],
             typed=request.form,
             error=error,
             usual=(f"{main_units(last.amount, last.currency):g}", last.currency) if last else ("", ""),

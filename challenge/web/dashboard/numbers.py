@@ -11,6 +11,7 @@ from challenge.access.roles import May
 from challenge.stats import funnel as way
 from challenge.stats import groups
 from challenge.stats.filter import DIMENSIONS, Filter
+from challenge.stats.unknown import unknown
 from challenge.web import service, tables
 from challenge.web.dashboard.door import needs, room
 
@@ -55,16 +56,25 @@ def sources() -> str:
     with service().database.read() as rows:
         ask = ask_of(rows)
         found = groups.groups(*ask.whose, ask.by, ask.filter)
+        stranger = unknown(rows)
         choices = groups.choices(*ask.whose)
-    shown = tables.groups_of(found, ask.by)
+    is_shown = ask.filter.is_empty
+    currencies = tables.currencies_of(found, stranger if is_shown else None)
     return render_template(
         "dashboard/sources.html",
         groups=found,
         by=ask.by,
-        currencies=sorted({currency for group in found for currency in group.revenue}),
+        currencies=currencies,
+        stranger=stranger if stranger.count or stranger.revenue_smallest_unit else None,
+        is_stranger_shown=is_shown,
         dimensions=[(name, _NAMES[name]) for name in DIMENSIONS],
-        total=sum(group.signed_up for group in found),
-        table=shown,
+        total={
+            currency: sum(group.revenue.get(currency, 0) for group in found)
+            + (stranger.revenue_smallest_unit.get(currency, 0) if is_shown else 0)
+            for currency in currencies
+        },
+        signed_up=sum(group.signed_up for group in found),
+        joined=sum(group.joined for group in found) + (stranger.count if is_shown else 0),
         **filters_of(ask.filter, choices),
     )
 
@@ -87,13 +97,12 @@ def table_file(name: str, kind: str) -> Any:
     if name not in tables.names():
         abort(404)
     with service().database.read() as rows:
-        found = tables.table(name, ask_of(rows))
-    return as_file(found) if kind == "csv" else jsonify(found.to_dict())
-
-
-def as_file(table: tables.Table) -> Response:
-    response = Response(table.to_csv(), content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="{table.name}.csv"'
+        ask = ask_of(rows)
+        found = tables.table(name, ask)
+    is_csv = kind == "csv"
+    response = Response(found.to_csv(), content_type="text/csv; charset=utf-8") if is_csv else jsonify(found.to_dict())
+    named = f"{found.file_name(ask.filter, ask.now)}.{kind}"
+    response.headers["Content-Disposition"] = f'{"attachment" if is_csv else "inline"}; filename="{named}"'
     return response
 
 

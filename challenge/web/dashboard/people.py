@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,23 +12,58 @@ from flask import Response, abort, render_template, request
 from challenge import people as who
 from challenge.access.roles import May
 from challenge.delivery.send import letter_of
-from challenge.errors import ChallengeError
-from challenge.models import Delivery, Enrollment, Subscriber
+from challenge.errors import BadInput, ChallengeError
+from challenge.models import Delivery, Enrollment, EnrollmentState, Subscriber
 from challenge.rendering.links import Links
 from challenge.rendering.message import Composer
 from challenge.tokens import Purpose, Tokens
 from challenge.web import service
 from challenge.web.dashboard.door import needs, room
+from challenge.web.tables import csv_line
 
 
 @room.get("/people")
 @needs(May.see_people)
 def people() -> str:
     words, source = request.args.get("q", "").strip()[:320], request.args.get("source", "").strip()[:100]
-    before = request.args.get("before", type=int)
+    before, state = request.args.get("before", type=int), _state()
     with service().database.read() as rows:
-        found, more = who.search(rows, words, source, before if before and 0 < before < 2**31 else None)
-    return render_template("dashboard/people.html", found=found, more=more, words=words, source=source)
+        found, more = who.search(rows, words, source, before if before and 0 < before < 2**31 else None, state=state)
+    return render_template(
+        "dashboard/people.html",
+        found=found,
+        more=more,
+        words=words,
+        source=source,
+        state=state,
+        states=list(EnrollmentState),
+    )
+
+
+@room.get("/people.csv")
+@needs(May.see_people)
+def people_file() -> Response:
+    """All runs in one state and from one source, without names and addresses: the number leads to the person's page."""
+    state, source = _state(), request.args.get("source", "").strip()[:100]
+    database, now = service().database, service().clock.now()
+
+    def lines() -> Iterator[str]:
+        with database.read() as rows:
+            yield "\ufeff" + csv_line(["number", *who.RUN[1:]])
+            for number, *run in who.runs(rows, state, source):
+                yield csv_line([number, *(at.isoformat() if isinstance(at, datetime) else at for at in run)])
+
+    response = Response(lines(), content_type="text/csv; charset=utf-8")
+    named = "-".join(filter(None, (f"runs-as-of-{now.astimezone(UTC):%Y%m%dT%H%MZ}", state)))
+    response.headers["Content-Disposition"] = f'attachment; filename="{named}.csv"'
+    return response
+
+
+def _state() -> str:
+    state = request.args.get("state", "")
+    if state and state not in list(EnrollmentState):
+        raise BadInput("state", f"state must be one of: {', '.join(EnrollmentState)}.")
+    return state
 
 
 @room.get("/people/<int:number>")

@@ -13,19 +13,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
 from challenge.access.tokens import Scope, add_token
 from challenge.clock import set_up
-from challenge.conversions import COLUMNS, KeyUsedTwice, Outcome, import_file, is_signed, read, record
+from challenge.conversions import (
+    COLUMNS,
+    KeyUsedTwice,
+    Outcome,
+    import_file,
+    is_signed,
+    read,
+    read_refund,
+    record,
+    refund,
+)
 from challenge.db import Database
 from challenge.errors import BadInput, UsageError
 from challenge.events import done_times
 from challenge.models import Conversion, Enrollment, Event, EventKind, Subscriber, Visit
 from challenge.participation import has_joined
+from challenge.plan import facts_of
 from challenge.programme.definition import shipped
 from challenge.settings import read_settings
+from challenge.stats.funnel import funnel
 from challenge.stats.groups import groups
+from challenge.stats.unknown import Unknown, unknown
 from challenge.tokens import Purpose, Tokens
 from challenge.web import create_app
 from tests.integration.stats.conftest import MONDAY, Town
@@ -164,6 +177,131 @@ def test_a_file_is_read_by_row_and_twice_counts_once(town: Town, tmp_path: Path)
         import_file(town.database, file, "ms-strength", TOKENS, NOW)
 
 
+def take_back(town: Town, key: str, refunds: str = "order-1", **fields: Any) -> Outcome:
+    with town.database.write() as session:
+        return refund(session, read_refund({"key": key, "refunds": refunds, **fields}), NOW)
+
+
+def of_podcast(town: Town) -> tuple[int, dict[str, int]]:
+    with town.database.read() as session:
+        (podcast,) = groups(session, "ms-strength", 3, NOW, "source")
+        paid = session.exec(select(func.sum(Conversion.amount))).one()
+    assert int(paid or 0) == sum(podcast.revenue.values())
+    return podcast.joined, podcast.revenue
+
+
+def test_what_is_paid_back_is_no_revenue_and_all_of_it_no_joining(town: Town) -> None:
+    town.person(source="podcast", sent={1: 20})
+    tell(town, email="person1@example.com", amount="49.00", currency="USD")
+    assert take_back(town, "r-1", amount="-10", currency="USD") is Outcome.recorded
+    assert of_podcast(town) == (1, {"USD": 3900})
+    assert take_back(town, "r-1", amount="-10", currency="USD") is Outcome.repeated
+    with pytest.raises(KeyUsedTwice):
+        take_back(town, "r-1", amount="-11", currency="USD")
+    for wrong in ({"amount": "-39.01", "currency": "USD"}, {"amount": "-39", "currency": "EUR"}):
+        with pytest.raises(BadInput, match="Not so much"):
+            take_back(town, "r-2", **wrong)
+    assert take_back(town, "r-2") is Outcome.recorded
+    assert of_podcast(town) == (0, {})
+    with pytest.raises(BadInput, match="already"):
+        take_back(town, "r-3")
+    tell(town, key="order-2", email="person1@example.com", amount="20", currency="USD")
+    assert of_podcast(town) == (1, {"USD": 2000})
+
+
+def test_planning_hears_nothing_of_a_refund(town: Town) -> None:
+    number = town.person(source="podcast")
+    tell(town, email="person1@example.com")
+    with town.database.read() as session:
+        before = facts_of(session, [number])
+    take_back(town, "r-1")
+    with town.database.read() as session:
+        assert facts_of(session, [number]) == before
+
+
+def test_one_of_two_taken_back_leaves_the_other(town: Town) -> None:
+    town.person(source="podcast")
+    for key in ("order-1", "order-2"):
+        tell(town, key=key, email="person1@example.com", joined_at=f"2027-03-0{key[-1]}T18:00:00Z")
+    take_back(town, "r-1")
+    assert of_podcast(town) == (1, {})
+    take_back(town, "r-2", "order-2")
+    assert of_podcast(town) == (0, {})
+
+
+def test_what_was_told_of_nobody_known_can_be_taken_back(town: Town) -> None:
+    for key in ("order-1", "order-2"):
+        tell(town, key=key, email="stranger@example.com", amount="49", currency="USD")
+    assert take_back(town, "r-1", amount=-9, currency="USD") is Outcome.unmatched
+    take_back(town, "r-2", "order-2")
+    with town.database.read() as session:
+        assert unknown(session) == Unknown(1, {"USD": 4000})
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"refunds": "nothing"}, "refunds"),
+        ({"refunds": "refund:r-0"}, "refunds"),
+        ({"key": ""}, "key"),
+        ({"key": "x" * 121}, "key"),
+        ({"amount": "10", "currency": "USD"}, "amount"),
+        ({"amount": "-0", "currency": "USD"}, "amount"),
+        ({"amount": "--1", "currency": "USD"}, "amount"),
+        ({"amount": "-x", "currency": "USD"}, "amount"),
+        ({"amount": "-1"}, "currency"),
+        ({"amount": True, "currency": "USD"}, "amount"),
+    ],
+)
+def test_it_says_what_is_wrong_with_a_refund(town: Town, fields: dict[str, Any], field: str) -> None:
+    town.person()
+    tell(town, email="person1@example.com", amount="49.00", currency="USD")
+    take_back(town, "r-0", amount="-1", currency="USD")
+    with pytest.raises(BadInput) as told:
+        take_back(town, **({"key": "r-1"} | fields))
+    assert told.value.field == field
+
+
+def test_a_file_can_take_back_and_is_read_twice(town: Town, tmp_path: Path) -> None:
+    town.person(source="podcast")
+    tell(town, email="person1@example.com", amount="49.00", currency="USD")
+    file = tmp_path / "back.csv"
+    file.write_text("refunds,amount,currency\norder-1,-9.00,USD\norder-7,,\n")
+    first, again = (import_file(town.database, file, "ms-strength", TOKENS, NOW) for _ in range(2))
+    assert (first.recorded, [line for line, _ in first.problems], again.repeated) == (1, [3], 1)
+    assert of_podcast(town) == (1, {"USD": 4000})
+
+
+def test_a_file_of_the_time_before_refunds_is_still_known(town: Town, tmp_path: Path) -> None:
+    town.person()
+    row = ("", "person1@example.com", "", "49.00", "USD", "2027-03-05T10:00:00Z")
+    key = f"file:{hashlib.sha256(chr(31).join(row).encode()).hexdigest()}"
+    tell(town, key=key, email=row[1], amount=row[3], currency=row[4], joined_at=row[5])
+    file = tmp_path / "joined.csv"
+    file.write_text(f"key,email,ref,amount,currency,joined_at\n{','.join(row)}\n")
+    assert import_file(town.database, file, "ms-strength", TOKENS, NOW).repeated == 1
+
+
+def test_four_refunds_at_once_pay_back_no_more_than_was_paid(town: Town) -> None:
+    town.person(source="podcast")
+    tell(town, email="person1@example.com", amount="49.00", currency="USD")
+    outcomes: list[object] = []
+
+    def back(number: int) -> None:
+        try:
+            outcomes.append(take_back(town, f"r-{number}", amount="-20", currency="USD"))
+        except BadInput as error:
+            outcomes.append(error.field)
+
+    threads = [threading.Thread(target=back, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(str, outcomes)) == ["amount", "amount", "recorded", "recorded"]
+    assert of_podcast(town) == (1, {"USD": 900})
+
+
 def test_a_signature_is_of_this_body_this_secret_and_now() -> None:
     real = datetime.now(UTC)
     good = signature(b"body", int(real.timestamp()))
@@ -211,6 +349,11 @@ def test_the_api_wants_a_token_of_its_scope_or_a_signature(town: Town, site: Any
     assert post(X_Challenge_Signature=signature(body, int(time.time()), "wrong"))[0] == 401
     assert post(Authorization=f"Bearer {tells}") == (201, {"status": "recorded"})
     assert post(X_Challenge_Signature=signature(body, int(time.time()))) == (200, {"status": "repeated"})
+    back = json.dumps({"key": "r-1", "refunds": "o-1"}).encode()
+    assert post(back, Authorization=f"Bearer {tells}") == (201, {"status": "recorded"})
+    assert post(back, Authorization=f"Bearer {tells}") == (200, {"status": "repeated"})
+    wrong = json.dumps({"key": "r-2", "refunds": "o-9"}).encode()
+    assert post(wrong, Authorization=f"Bearer {tells}")[0] == 422
     other = json.dumps({"email": "stranger@example.com"}).encode()
     assert post(other, Authorization=f"Bearer {tells}")[0] == 422
     assert post(other, Authorization=f"Bearer {tells}", Idempotency_Key="o-1")[0] == 409
@@ -246,7 +389,6 @@ def test_eight_at_once_are_one(town: Town, site: Any) -> None:
 def test_visits_are_counted_without_a_cookie(town: Town, site: Any) -> None:
     from challenge.models import Visitor
     from challenge.stats.filter import read as filtered
-    from challenge.stats.funnel import funnel
     from challenge.stats.visits import visits, visits_by
 
     client = site.test_client()
@@ -303,3 +445,16 @@ def test_a_form_on_another_site_counts_its_visits_and_sign_ups_under_the_same_wo
     assert counts["person"] == ("clinic.example", "clinic", 1, 3)
     assert set(counts) == {"person", "machine"}
     assert people == [("clinic.example", "clinic")] * 2 + [("direct", "")]
+
+
+def test_a_sign_up_by_api_is_not_of_the_visitors_and_one_by_our_form_elsewhere_is(town: Town, site: Any) -> None:
+    client, at = site.test_client(), int(time.time()) - 60
+    tag = site.extensions["challenge"].tokens.tag(f"shown:{at}")
+    origin = {"Origin": "https://clinic.example"}
+    for name, more, headers in (("ana", {}, {}), ("ben", {}, origin), ("cleo", {"shown": f"{at}.{tag}"}, origin)):
+        answer = client.post("/api/v1/signups", json={"email": f"{name}@example.com", **more}, headers=headers)
+        assert answer.status_code == 202
+    assert client.post("/signup", data={"email": "dora@example.com"}).status_code == 303
+    with town.database.read() as session:
+        found = funnel(session, "ms-strength", 3, NOW)
+    assert (found.signed_up, found.by_form, found.by_api) == (4, 2, 2)

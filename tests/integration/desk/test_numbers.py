@@ -12,11 +12,12 @@ import sys
 from typing import Any
 
 import pytest
+from sqlmodel import col, delete, func, select
 
 from challenge import accounts
 from challenge.access.tokens import add_token
-from challenge.conversions import read, record_for
-from challenge.models import Enrollment
+from challenge.conversions import read, record, record_for
+from challenge.models import Conversion, Enrollment, Event, EventKind
 from challenge.web import tables
 from tests.integration.desk.town import FRIDAY, Town
 
@@ -64,7 +65,7 @@ def compare(town: Any, query: str) -> None:
     assert [tuple(int(cell.replace(",", "")) for cell in row) for row in told] == way[len(way) - len(told) :]
     assert len(told) >= len(way) - 1
     for step in numbers["steps"]:
-        assert step["count"] == step["early"] + step["reached"]
+        assert step["count"] == step["early"] + step["reached"] + step["other"]
         assert step["rate"] == (step["reached"] / step["of"] if step["of"] and step["rate"] is not None else None)
     for day in numbers["days"]:
         assert day["done"] == day["early"] + day["reached"]
@@ -152,6 +153,100 @@ def test_it_explains_a_filter_it_cannot_read(small_desk: Any) -> None:
         assert viewer.client.get(f"/api/v1/tables/{name}{query}", headers=headers).status_code == 422
     assert viewer.get("/dashboard/tables/people.csv").status_code == 404
     assert viewer.client.get("/api/v1/tables/people", headers=headers).status_code == 404
+
+
+def test_a_filter_that_is_misspelt_is_not_everybody(small_desk: Any) -> None:
+    viewer, headers = small_desk.browser("viewer"), bearer(small_desk)
+    for path in ("/api/v1/stats", "/api/v1/tables/groups", "/api/v1/tables/groups.csv"):
+        answer = viewer.client.get(f"{path}?sourc=podcast", headers=headers)
+        assert answer.status_code == 422
+        assert "sourc is no filter. There are: from, to," in answer.json["error"]
+    assert viewer.get("/dashboard/funnel?sourc=podcast").status_code == 422
+
+
+def test_a_file_says_of_whom_it_is_and_as_of_when(small_desk: Any) -> None:
+    viewer, headers, query = small_desk.browser("viewer"), bearer(small_desk), "?source=a/../b%22c&from=2027-03-01"
+    name = "groups-as-of-20270305T1420Z-from-2027-03-01-source-a-..-b-c"
+    for path in (f"/api/v1/tables/groups.csv{query}", f"/dashboard/tables/groups.csv{query}"):
+        told = viewer.client.get(path, headers=headers).headers["Content-Disposition"]
+        assert told == f'attachment; filename="{name}.csv"'
+    told = viewer.get(f"/dashboard/tables/groups.json{query}").headers["Content-Disposition"]
+    assert told == f'inline; filename="{name}.json"'
+
+
+def test_what_nobody_is_known_for_is_in_the_sum(desk: Any) -> None:
+    """49.00 of a person and 10.00 of nobody known: 59.00 in all, recomputed from the rows."""
+    with desk.database.write() as session:
+        Town(session, desk.challenge).settle(3)
+        session.exec(delete(Event).where(col(Event.kind) == EventKind.joined))
+    for key, email, amount in (("1", "", "49"), ("2", "stranger@example.com", "10")):
+        with desk.database.write() as session:
+            told = read({"key": key, "email": email or "a@b.example", "amount": amount, "currency": "USD"}, FRIDAY)
+            if email:
+                record(session, told, desk.challenge.slug, desk.service.tokens, FRIDAY, "api")
+            else:
+                record_for(session, 1, told, FRIDAY, "api")
+            paid = session.exec(select(func.sum(Conversion.amount))).one()
+    viewer, headers = desk.browser("viewer"), bearer(desk)
+    page = viewer.text("/dashboard/sources")
+    assert paid == 5900
+    assert re.search(r"<tfoot>.*?<td>59\.00</td>", page)
+    assert '<th scope="row">nobody known</th>' in page
+    assert "1 more joined of whom nobody here is known, who paid 10.00 USD." in viewer.text("/dashboard/funnel")
+    rows = viewer.client.get("/api/v1/tables/groups", headers=headers).json["rows"]
+    assert (rows[-1]["source"], rows[-1]["joined"], rows[-1]["revenue_USD"]) == ("(nobody known)", 1, 10)
+    assert sum(row["revenue_USD"] for row in rows) == 59
+    assert viewer.client.get("/api/v1/stats", headers=headers).json["unknown"] == {
+        "count": 1, "revenue_smallest_unit": {"USD": 1000}
+    }  # fmt: skip
+    filtered = viewer.text("/dashboard/sources?position=seated")
+    assert "nobody known</th>" not in filtered
+    assert "they and their money are not in this table" in filtered
+
+
+def told_by(desk: Any, *words: str) -> str:
+    environ = {"CHALLENGE_DATABASE_URL": desk.settings.database, "CHALLENGE_DATA_DIR": str(desk.settings.data_dir)}
+    command = [sys.executable, "-m", "challenge.cli", *words]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def test_the_command_tells_rates_and_money_as_people_write_it(small_desk: Any) -> None:
+    with small_desk.database.write() as session:
+        Town(session, small_desk.challenge).settle(40)
+        told = read({"key": "1", "email": "stranger@example.com", "amount": "1234.50", "currency": "EUR"}, FRIDAY)
+        record(session, told, small_desk.challenge.slug, small_desk.service.tokens, FRIDAY, "api")
+    rows = {
+        row["source"]: row for row in small_desk.browser("viewer").get("/dashboard/tables/groups.json").json["rows"]
+    }
+    by_source = told_by(small_desk, "stats", "--by", "source")
+    assert "(nobody known)" in by_source
+    assert "1,234.50 EUR" in by_source
+    assert "smallest" not in by_source
+    rated = next(row for row in rows.values() if row["join_rate"] is not None)
+    assert f"{rated['join_rate']:.1%} ({rated['join_low']:.1%} to {rated['join_high']:.1%})" in by_source
+    assert re.search(r"revenue in all: .*1,234\.50 EUR", by_source)
+    as_json = json.loads(told_by(small_desk, "stats", "--by", "source", "--json"))
+    assert all("revenue_smallest_unit" in group for group in as_json)
+    weeks = told_by(small_desk, "stats", "--by", "week")
+    first = small_desk.browser("viewer").get("/dashboard/tables/cohorts.json").json["rows"][0]
+    assert f"{first['day_1_rate']:.1%} ({first['day_1_low']:.1%} to {first['day_1_high']:.1%})" in weeks
+    assert json.loads(
+        told_by(small_desk, "conversions", "refund", "1", "--amount", "34.50", "--currency", "EUR", "--json")
+    ) == {"status": "unmatched"}
+    assert "1,200.00 EUR" in told_by(small_desk, "stats", "--by", "source")
+
+
+def test_the_pages_promise_nothing_that_does_not_hold(town: Any) -> None:
+    viewer = town.browser("viewer")
+    funnel, weeks = viewer.text("/dashboard/funnel"), viewer.text("/dashboard/weeks")
+    assert "as true on the first day" not in funnel
+    assert "the rate of young runs can still grow" in funnel
+    assert "neither better nor worse" not in weeks
+    assert "a young week can still grow" in weeks
+    assert re.search(r"<h1>60 sign-ups until 31 March 2027</h1>", viewer.text("/dashboard/funnel?to=2027-03-31"))
+    first = next(row for row in viewer.get("/dashboard/tables/cohorts.json").json["rows"] if row["day_1_of"])
+    assert 0 <= first["day_1_low"] <= first["day_1_rate"] <= first["day_1_high"] <= 1
+    assert "95 of 100 weeks" in weeks
 
 
 def test_it_takes_filters_away_one_by_one(town: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from sqlmodel import select
 
 from challenge import signup
+from challenge.conversions import read, record_for
 from challenge.editions import keep
 from challenge.events import append, lock
 from challenge.models import (
@@ -260,3 +263,45 @@ def test_it_shows_a_mail_in_the_words_it_had(desk: Any, tmp_path: Path) -> None:
     assert "those of then were not kept" in marketer.text(path)
     assert "Only two moves" not in marketer.text(path)
     assert desk.rows(Edition) == 1
+
+
+def test_what_was_a_mistake_is_taken_back_once_and_logged(desk: Any) -> None:
+    number, marketer, now = enroll(desk, "ana@example.com"), desk.browser("marketer"), desk.service.clock.now()
+    with desk.database.write() as session:
+        for key, amount in (("o-1", "49"), ("o-2", "10")):
+            told = read({"key": key, "email": "a@example.com", "amount": amount, "currency": "USD"}, now)
+            record_for(session, number, told, now, "api")
+        first = session.exec(select(Conversion.id).where(Conversion.key == "o-1")).one()
+    page, there = f"/dashboard/people/{number}", f"/dashboard/people/{number}/conversions/{first}/back"
+    assert there in marketer.text(page)
+    assert "Take back that" in marketer.text(there)
+    assert desk.rows(Conversion) == 2
+    for _ in range(2):
+        assert marketer.post(there, there, why="ordered twice, ana@example.com").status_code == 303
+    assert desk.rows(Conversion) == 3
+    story = marketer.text(page)
+    assert "Joining the programme was taken back" in story
+    assert "ordered twice" in story
+    assert "ordered twice, ana@" not in story
+    assert there not in story
+    assert desk.deeds("marketer").count("took back that somebody joined") == 1
+    assert "They paid 10.00 USD: that goes out of the revenue" in marketer.text(f"{page}/erase")
+    assert desk.browser("viewer").get(there).status_code == 403
+    assert marketer.post(f"/dashboard/people/{number + 1}/conversions/{first}/back", there).status_code != 200
+
+
+def test_a_file_of_those_in_one_state_has_no_name_and_no_address(desk: Any) -> None:
+    first = enroll(desk, "ana@example.com", first_name="Ana", utm_source="=podcast")
+    enroll(desk, "ben@example.com", confirmed=False, utm_source="=podcast")
+    marketer = desk.browser("marketer")
+    answer = marketer.get("/dashboard/people.csv?state=active&source=%3Dpodcast")
+    rows = list(csv.reader(io.StringIO(answer.text.removeprefix("\ufeff"))))
+    assert rows[0] == ["number", "state", "source", "utm_campaign", "position", "pace", "signed_up_at", "confirmed_at"]
+    assert [row[:3] for row in rows[1:]] == [[str(first), "active", "'=podcast"]]
+    assert "-active.csv" in answer.headers["Content-Disposition"]
+    assert "ana" not in answer.text.lower()
+    assert len(marketer.get("/dashboard/people.csv").text.splitlines()) == 3
+    assert "ben@example.com" not in marketer.text("/dashboard/people?state=active")
+    assert "/dashboard/people.csv?state=active" in marketer.text("/dashboard/people?state=active")
+    assert marketer.get("/dashboard/people?state=asleep").status_code == 422
+    assert desk.browser("viewer").get("/dashboard/people.csv").status_code == 403

