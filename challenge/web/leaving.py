@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, render_template, request
 from sqlmodel import Session
 
-from challenge import going_on
+from challenge import asking, going_on
 from challenge import participation as acts
 from challenge.errors import BadInput
 from challenge.journey import Pace
@@ -77,12 +77,14 @@ def _page(token: str, enrollment_id: int, *, said: str = "", before: str = "") -
     with service().database.read() as session:
         enrollment, _ = person(session, enrollment_id)
         can_go_on = going_on.can_go_on(session, enrollment, service().clock.now())
+        quiet = asking.is_quiet(session, enrollment.subscriber_id, service().clock.now())
     return render_template(
         "unsubscribe.html",
         state=str(enrollment.state),
         said=said,
         nonce=nonce(token),
         can_go_on=can_go_on,
+        quiet=quiet,
         fewer=[(pace.value, say(PACES[pace])) for pace in _FEWER if pace.value != enrollment.pace],
         pace_words=say(PACES[Pace(enrollment.pace)]),
         before=before if before != enrollment.pace else "",
