@@ -87,7 +87,7 @@ def sign_up() -> Any:
     if not isinstance(fields, dict):
         return _error("Send a JSON object with at least an email.", 400)
     try:
-        join(fields, f"api {request.headers.get('Origin', '')}".strip())
+        join(fields, f"api {request.headers.get('Origin', '')[:200]}".strip())
     except BadInput as error:
         return _error(said(error), 422, field=error.field)
     response = jsonify(_ACCEPTED)

@@ -17,7 +17,17 @@ from sqlmodel import func, select
 from challenge.access.users import add_user
 from challenge.clock import set_up
 from challenge.db import Database
-from challenge.models import Consent, Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind, Subscriber
+from challenge.models import (
+    Consent,
+    Delivery,
+    DeliveryState,
+    Enrollment,
+    EnrollmentState,
+    Event,
+    EventKind,
+    Subscriber,
+    Visit,
+)
 from challenge.plan import plan_due
 from challenge.programme.definition import shipped
 from challenge.rendering.links import Address, Link
@@ -572,3 +582,34 @@ def test_the_picture_is_answered_alike_for_all_and_kept_with_the_visitors_own_ne
         events = session.exec(select(Event).where(Event.kind == EventKind.opened)).all()
         assert sorted(event.who for event in events) == ["machine", "person"]
         assert all(event.detail["source"] and event.day is None for event in events)
+
+
+@pytest.mark.parametrize("day", ["9" * 5000, "9" * 30, "x", "-1", "0", "6", "²", "1.0"])
+def test_it_knows_no_such_day(site: Site, day: str) -> None:
+    page = site.links.day_path(site.person(), 1)
+    for action in ("complete", "undo"):
+        assert site.press(page, f"{page}/{action}", day=day).status_code == 422
+    assert site.events(EventKind.completed) == 0
+
+
+def test_it_keeps_little_of_where_a_sign_up_says_it_comes_from(site: Site) -> None:
+    site.client.post(
+        "/api/v1/signups", json={"email": "ana@example.com"}, headers={"Origin": "https://" + "x" * 50_000}
+    )
+    with site.database.read() as session:
+        (event,) = session.exec(select(Event)).all()
+    assert event.detail["way"].startswith("api https://xxx")
+    assert len(event.detail["way"]) <= 204
+
+
+def test_it_counts_any_word_in_a_link_but_only_so_many(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("challenge.tracking.visits.MOST_WORDS", 5)
+    for number in range(12):
+        site.client.get(f"/seen.gif?utm_source=s{number}&utm_term=t{number}&form_variant=v{number}", headers=BROWSER)
+        site.client.get("/seen.gif?utm_source=s0&utm_term=t0&form_variant=v0", headers=BROWSER)
+    with site.database.read() as session:
+        rows = session.exec(select(Visit).order_by(Visit.id)).all()  # type: ignore[arg-type]
+    assert [(row.source, row.utm_source, row.utm_term, row.form_variant, row.views) for row in rows] == [
+        ("s0", "s0", "t0", "v0", 13), *((f"s{n}", f"s{n}", f"t{n}", f"v{n}", 1) for n in range(1, 5)), ("other", "", "", "", 7)
+    ]  # fmt: skip
+    assert rows[-1].challenge == rows[0].challenge != ""
