@@ -14,7 +14,6 @@ from flask_limiter import Limiter
 from flask_wtf import CSRFProtect
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import IntegerConverter
 
 from challenge.access.sessions import LONGEST
 from challenge.clock import Clock, set_up
@@ -53,12 +52,6 @@ class Service:
     @property
     def tokens(self) -> Tokens:
         return self.composer.tokens
-
-
-class _RowNumber(IntegerConverter):
-    """A longer number is no row's: no database has a column for it, and Python refuses to read thousands of digits."""
-
-    regex = r"\d{1,18}"
 
 
 class _Json(DefaultJSONProvider):
@@ -103,7 +96,6 @@ def create_app(settings: Settings, challenge: Challenge) -> Flask:
         key = installation_key(session)
     app = Flask(__name__)
     app.json = _Json(app)
-    app.url_map.converters["int"] = _RowNumber
     app.config.update(
         SECRET_KEY=settings.keys[0],
         SECRET_KEY_FALLBACKS=list(settings.keys[1:]),

@@ -10,7 +10,6 @@ from typing import Any
 from flask import Blueprint, Response, abort, jsonify, render_template, request
 
 from challenge.embedded.store import Inbox, StoredMail
-from challenge.web.page import row_number
 
 PAGE = 50
 _VIEWS = ("mail", "text", "headers", "source")
@@ -33,7 +32,7 @@ def inbox_blueprint(path: Path) -> Blueprint:
     @room.get("")
     def index() -> str:
         search, to = request.args.get("q", "")[:100], request.args.get("to", "")[:320]
-        before = request.args.get("before", 0, type=row_number)
+        before = request.args.get("before", 0, type=int)
         mails = box().newest(search, PAGE + 1, before, to)
         return render_template(
             "inbox/index.html", mails=mails[:PAGE], more=len(mails) > PAGE, search=search, to=to, count=box().count()
@@ -60,7 +59,7 @@ def inbox_blueprint(path: Path) -> Blueprint:
 
     @room.get("/api/mails")
     def api() -> Any:
-        to, since = request.args.get("to", ""), request.args.get("since", 0, type=row_number)
+        to, since = request.args.get("to", ""), request.args.get("since", 0, type=int)
         mails = box().mails_for(to, since) if to else box().since(since)
         return jsonify(
             mails=[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable
 
@@ -35,13 +34,6 @@ def person(session: Session, enrollment_id: int) -> tuple[Enrollment, Subscriber
 def read_one(purpose: Purpose, token: str) -> int:
     """The enrollment that a link of one number is about. Raises BadToken."""
     return service().tokens.read(purpose, token, 1)[0]
-
-
-def row_number(text: str) -> int:
-    """The number of a row in an address. Raises ValueError for what is none, or larger than a row's can be."""
-    if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise ValueError(text)
-    return int(text)
 
 
 def read_day(token: str) -> tuple[int, int]:

@@ -9,7 +9,6 @@ from challenge.access.roles import May
 from challenge.models import AuditEntry
 from challenge.web import service
 from challenge.web.dashboard.door import needs, room
-from challenge.web.page import row_number
 
 _PAGE = 50
 
@@ -17,7 +16,7 @@ _PAGE = 50
 @room.get("/log")
 @needs(May.read_log)
 def journal() -> str:
-    before, who = request.args.get("before", type=row_number), request.args.get("who", "")[:64]
+    before, who = request.args.get("before", type=int), request.args.get("who", "")[:64]
     query = select(AuditEntry).order_by(col(AuditEntry.id).desc()).limit(_PAGE + 1)
     if before and 0 < before < 2**31:
         query = query.where(col(AuditEntry.id) < before)

@@ -17,14 +17,13 @@ from challenge.rendering.message import Composer
 from challenge.tokens import Purpose, Tokens
 from challenge.web import service
 from challenge.web.dashboard.door import needs, room
-from challenge.web.page import row_number
 
 
 @room.get("/people")
 @needs(May.see_people)
 def people() -> str:
     words, source = request.args.get("q", "").strip()[:320], request.args.get("source", "").strip()[:100]
-    before = request.args.get("before", type=row_number)
+    before = request.args.get("before", type=int)
     with service().database.read() as rows:
         found, more = who.search(rows, words, source, before if before and 0 < before < 2**31 else None)
     return render_template("dashboard/people.html", found=found, more=more, words=words, source=source)
