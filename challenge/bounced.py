@@ -24,16 +24,24 @@ _SOFT = {"hardness": "soft"}
 
 
 def hard_bounce(
-    session: Session, person: tuple[Enrollment, Subscriber], delivery: Delivery | None, why: str, now: datetime
+    session: Session,
+    person: tuple[Enrollment, Subscriber],
+    delivery: Delivery | None,
+    why: str,
+    now: datetime,
+    *,
+    by_mail: bool = False,
 ) -> bool:
-    """The mailbox does not exist: nobody mails it again. False when that was known."""
+    """The mailbox does not exist: nobody mails it again. False when that was known. What came `by_mail` the guards count
+    from the reports themselves, and only when there are many."""
     enrollment, subscriber = person
     if is_suppressed(session, subscriber.email_key):
         return False
     append(
         session, enrollment, EventKind.bounced, now, delivery=delivery, who="machine", reasons=why[:300], detail=_HARD
     )
-    tally(session, {(domain_of(subscriber.email_key), "bounced"): 1}, now)
+    if not by_mail:
+        tally(session, {(domain_of(subscriber.email_key), "bounced"): 1}, now)
     give_up(session, subscriber, "hard bounce", why, now)
     return True
 
@@ -59,15 +67,22 @@ def soft_bounce(
 
 
 def complaint(
-    session: Session, person: tuple[Enrollment, Subscriber], delivery: Delivery | None, why: str, now: datetime
+    session: Session,
+    person: tuple[Enrollment, Subscriber],
+    delivery: Delivery | None,
+    why: str,
+    now: datetime,
+    *,
+    by_mail: bool = False,
 ) -> bool:
-    """Somebody called it spam: everything stops for the address. False when they had said so before."""
+    """Somebody called it spam: everything stops for the address. False when they had said so before. `by_mail`: as above."""
     enrollment, subscriber = person
     said = select(Event.id).where(Event.enrollment_id == enrollment.id, Event.kind == EventKind.complained)
     if session.exec(said.limit(1)).first() is not None and is_suppressed(session, subscriber.email_key):
         return False
     append(session, enrollment, EventKind.complained, now, delivery=delivery, reasons=why[:300])
-    tally(session, {(domain_of(subscriber.email_key), "complained"): 1}, now)
+    if not by_mail:
+        tally(session, {(domain_of(subscriber.email_key), "complained"): 1}, now)
     give_up(session, subscriber, "complaint", why, now)
     return True
 

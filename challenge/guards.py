@@ -1,15 +1,17 @@
 """Are our mails still welcome? Counts per recipient domain and hour, and the breaker that pauses before a provider does.
 
 The ledger tells what was sent and deferred, `bounced` what came back; `watch` is asked by the dispatch loop and looks at
-most every half minute. All times are challenge time, but a domain's pause: that is real time, as any rate. Thresholds are
+most every half minute. What came back by plain mail anybody can write about a mail they got: it ends its own address, and
+counts here only when five people of three domains who had said yes are told of. All times are challenge time, but a domain's pause: that is real time, as any rate. Thresholds are
 the providers' own (Gmail and Yahoo: complaints under 0.1 %, never 0.3 %; Gmail's bulk rules from about 5,000 a day).
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +22,7 @@ from challenge.alerts import raise_alert
 from challenge.clock import real_now
 from challenge.db import Database
 from challenge.dispatch import PAUSED, is_stopped, stop_sending
-from challenge.models import Alert, DomainHour, Installation, RateBudget
+from challenge.models import Alert, DomainHour, Enrollment, InboundReport, Installation, RateBudget, Subscriber
 from challenge.settings import Settings
 
 DAY = timedelta(hours=24)
@@ -30,6 +32,8 @@ PAUSE = timedelta(hours=1)
 GMAIL = ("gmail.com", "googlemail.com")
 GMAIL_WARN, GMAIL_BULK = 4000, 5000
 _LEAST_COMPLAINTS, _LEAST_BOUNCES, _LEAST_DEFERRED = 3, 10, 20
+BY_MAIL = "mail"  # the source of a report that came as a mail and not from a provider's signed webhook
+_LEAST_BY_MAIL, _LEAST_DOMAINS_BY_MAIL = 5, 3
 _KEPT = timedelta(days=35)
 _LOOK_SECONDS = 30.0
 _TRIPPED = "guard_tripped"
@@ -227,7 +231,39 @@ def _is_known(session: Session, verdict: Verdict) -> bool:
 def _by_domain(session: Session, since: datetime) -> list[Sums]:
     sums = [func.sum(getattr(DomainHour, name)) for name in _SUMS]
     query = select(DomainHour.domain, *sums).where(col(DomainHour.hour) > since).group_by(DomainHour.domain)
-    return [Sums(domain, *(int(count or 0) for count in counts)) for domain, *counts in session.execute(query)]
+    found = [Sums(domain, *(int(count or 0) for count in counts)) for domain, *counts in session.execute(query)]
+    return _with_mail(found, _told_by_mail(session, since, "bounced"), _told_by_mail(session, since, "complained"))
+
+
+def _told_by_mail(session: Session, since: datetime, what: str) -> Counter[str]:
+    """Of how many people of each domain a mail told that they complained or have no mailbox; none while few are."""
+    kind = InboundReport.kind == "complaint" if what == "complained" else InboundReport.hardness == "hard"
+    query = (
+        select(Subscriber.email_key)
+        .join(Enrollment, col(Enrollment.subscriber_id) == col(Subscriber.id))
+        .join(InboundReport, col(InboundReport.enrollment_id) == col(Enrollment.id))
+        .where(
+            kind,
+            InboundReport.source == BY_MAIL,
+            InboundReport.effect == "suppressed",
+            col(InboundReport.occurred_at) > since,
+            col(Enrollment.confirmed_at).is_not(None),
+        )
+        .distinct()
+    )
+    people = Counter(domain_of(key) for key in session.exec(query))
+    is_enough = people.total() >= _LEAST_BY_MAIL and len(people) >= _LEAST_DOMAINS_BY_MAIL
+    return people if is_enough else Counter()
+
+
+def _with_mail(sums: list[Sums], bounced: Counter[str], complained: Counter[str]) -> list[Sums]:
+    known = {one.domain: one for one in sums}
+    for domain in bounced | complained:
+        one = known.get(domain, Sums(domain))
+        known[domain] = replace(
+            one, bounced=one.bounced + bounced[domain], complained=one.complained + complained[domain]
+        )
+    return list(known.values())
 
 
 def _total(of: list[Sums]) -> Sums:

@@ -5,6 +5,7 @@ Every function holds the enrollment's lock and can be called twice: the second c
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from sqlmodel import Session, col, delete, select, update
 
 from challenge.errors import BadInput
-from challenge.events import append, done_days, lock, rhythm_of
+from challenge.events import address_hash, append, done_days, installation_key, lock, rhythm_of
 from challenge.journey import Plan, day_of
 from challenge.models import (
     Consent,
@@ -26,9 +27,12 @@ from challenge.models import (
     EventKind,
     InboundReport,
     Subscriber,
+    Suppression,
 )
 from challenge.plan import cancel_open, current_plan
 from challenge.programme.definition import Challenge
+
+_STATUS = re.compile(r"(?<![\w.])[245](?:\.\d{1,3}\.\d{1,3}|\d\d)(?![\w.]*\d)")  # 550, 5.1.1
 
 
 @dataclass(frozen=True)
@@ -178,10 +182,15 @@ def has_joined(session: Session, subscriber: Subscriber) -> bool:
 
 
 def erase(session: Session, subscriber_id: int) -> None:
-    """Everything about the person goes; an address that must not be mailed stays known as a hash."""
+    """Everything about the person goes; an address that must not be mailed stays known as a hash, with its reason. Of what
+    a server said about it, which may name them, the status stays."""
     mine = select(Enrollment.id).where(Enrollment.subscriber_id == subscriber_id)
     words = {"address_hash": "", "evidence": ""}
     session.exec(update(InboundReport).where(col(InboundReport.enrollment_id).in_(mine)).values(words))
+    subscriber = session.get(Subscriber, subscriber_id)
+    if subscriber is not None and (kept := _suppression(session, subscriber)):
+        kept.evidence = " ".join(dict.fromkeys(_STATUS.findall(kept.evidence)))
+        session.add(kept)
     session.exec(delete(Subscriber).where(col(Subscriber.id) == subscriber_id))
 
 
@@ -189,6 +198,7 @@ def my_data(session: Session, subscriber_id: int) -> dict[str, Any]:
     """All that is kept about a person, as they would want to read it."""
     subscriber = session.get_one(Subscriber, subscriber_id)
     enrollments = session.exec(select(Enrollment).where(Enrollment.subscriber_id == subscriber_id)).all()
+    stopped = _suppression(session, subscriber)
     return {
         "person": subscriber.model_dump(mode="json", exclude={"id", "email_key"}),
         "challenges": [
@@ -198,11 +208,19 @@ def my_data(session: Session, subscriber_id: int) -> dict[str, Any]:
                 "mails": _dump(session, Delivery, row, {"id", "enrollment_id", "claimed_by", "context"}),
                 "events": _dump(session, Event, row, {"id", "enrollment_id"}),
                 "joined": _dump(session, Conversion, row, {"id", "enrollment_id", "digest"}),
+                "reports": _dump(session, InboundReport, row, {"id", "enrollment_id", "digest", "address_hash"}),
                 "join_links": _dump(session, ConversionLink, row, {"id", "enrollment_id", "made_by"}),
             }
             for row in enrollments
         ],
+        "address_not_mailed": stopped.model_dump(mode="json", exclude={"id", "address_hash"}) if stopped else None,
     }
+
+
+def _suppression(session: Session, subscriber: Subscriber) -> Suppression | None:
+    """That their address must not be mailed, and why."""
+    wanted = address_hash(installation_key(session), subscriber.email_key)
+    return session.exec(select(Suppression).where(Suppression.address_hash == wanted)).first()
 
 
 def require_day(challenge: Challenge, day: int) -> int:

@@ -106,7 +106,9 @@ class Settings(BaseModel):
     )
     allowed_origins: str = _about("", "sites whose scripts may post sign-ups, comma-separated; `*` = any")
     signup_rate: str = _about("20/minute", "sign-ups per network, e.g. `20/minute`; empty = no limit")
-    signup_address_rate: str = _about("5/hour", "sign-ups per e-mail address; empty = no limit")
+    signup_address_rate: str = _about(
+        "5/hour", "sign-ups per e-mail address (its +tag aside) that do something; empty = no limit"
+    )
     signup_proof: bool = _about(False, "let the browser do a proof of work (ALTCHA) before a sign-up, on every way in")
     signup_min_seconds: float = _about(2.0, "least seconds between showing the form and posting it", ge=0)
     conversion_secret: str = _about(

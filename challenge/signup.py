@@ -6,22 +6,27 @@ The answer to a sign-up never tells whether an address is known; that is why `re
 from __future__ import annotations
 
 import re
+import secrets
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
+from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
+from sqlalchemy import text as sql
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
+from challenge import asking
+from challenge.clock import real_now
 from challenge.errors import BadInput
 from challenge.events import append, is_suppressed, lock, rhythm_of
 from challenge.journey import FIRST_HOUR, LAST_HOUR, Pace
-from challenge.models import Consent, Enrollment, EnrollmentState, EventKind, Subscriber
+from challenge.models import Consent, Enrollment, EnrollmentState, Event, EventKind, Subscriber
 from challenge.programme.definition import Challenge
 from challenge.programme.exercises import Goal, Position
 
@@ -29,10 +34,15 @@ DEFAULT_ZONE = "America/New_York"
 DEFAULT_HOUR = 8
 _UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 _JOINERS = "\u200c\u200d"  # names in Persian and Indic scripts need them
-_DOTS = str.maketrans(dict.fromkeys("\u3002\uff61\u2024", "."))  # what IDNA (UTS 46) and readers take for a dot
-# What mail programs make a link of: two words of two letters and more around a dot, or a short one (t.co). Not J.R., nor Ph.D.
-_LINK = re.compile(r"(?i:https?:|www\.|[^\W_]{2}\.[^\W\d_]{2})|[^\W_]\.[a-z]{2,3}(?!\w)")
-_MONEY = re.compile(r"[$\u00a2-\u00a5\u20a0-\u20cf]|\d{4}")
+_DOTS = str.maketrans(dict.fromkeys("\u3002\uff61\u2024\ufe12", "."))  # what IDNA (UTS 46) and readers take for a dot
+# What mail programs make a link of: two letters and more behind a dot (t.co, g.page), whatever their case, an IP address,
+# a scheme. J.R. and Ph.D. are none; J.Robert might be one, for nobody knows all top-level domains.
+_LINK = re.compile(r"(?i:www\.|//|\b[a-z]{2,}:\S)|[^\s.]\.[^\W\d_]{2}|\d\.\d")
+_MONEY = re.compile(r"[$\u00a2-\u00a5\u20a0-\u20cf]")
+_MOST_DIGITS = 3  # "2nd" is a name's, "0 800 555" a telephone's
+_TOUCH = sql(
+    "INSERT INTO installation (name, value) VALUES ('signed_up_at', :at) ON CONFLICT (name) DO UPDATE SET value = :at"
+)
 _REPEATABLE = (EnrollmentState.stopped, EnrollmentState.ended)
 
 
@@ -112,12 +122,19 @@ def name(text: str) -> str:
     text = " ".join(text.split(" ")).strip()
     if "=?" in text or any(unicodedata.category(c) in {"Cc", "Cs", "Co", "Zl", "Zp"} for c in text):
         raise BadInput("first_name", "Please use plain letters for your first name.")
-    seen = unicodedata.normalize("NFKC", text.translate(_DOTS))
-    if any(c in seen for c in "<>@") or _LINK.search(seen) or _MONEY.search(seen):
+    seen = _as_seen(text)
+    is_number = sum(c.isdigit() for c in seen) > _MOST_DIGITS
+    if is_number or any(c in seen for c in "<>@") or _LINK.search(seen) or _MONEY.search(seen):
         raise BadInput("first_name", "Please type only your first name.")
     if len(text) > 80:
         raise BadInput("first_name", "Please use a shorter first name, up to 80 letters.")
     return text
+
+
+def _as_seen(text: str) -> str:
+    """The bare letters: without joiners and accents, of which any may stand unseen within a link, and one kind of dot."""
+    bare = unicodedata.normalize("NFKD", text.translate(_DOTS)).translate(_DOTS)
+    return "".join(c for c in bare if c not in _JOINERS and not unicodedata.category(c).startswith("M"))
 
 
 def locale(text: str) -> str:
@@ -143,16 +160,49 @@ def hour(value: object) -> int:
 
 
 def register(session: Session, signup: SignUp, challenge: Challenge, now: datetime) -> None:
-    """Writes the sign-up down; what is owed follows from it. A known or suppressed address changes nothing visible."""
+    """Writes the sign-up down; what is owed follows from it. For an address that is known, suppressed or was asked often
+    enough nothing changes, which takes as long."""
+    if _join(session, signup, challenge, now):
+        _touch(session)
+    else:
+        pretend(session, signup, challenge, now)
+
+
+def pretend(session: Session, signup: SignUp, challenge: Challenge, now: datetime) -> None:
+    """Changes nothing, with the work of a sign-up: how long an answer takes must not tell more than its words."""
+    with session.begin_nested() as taken_back:
+        nobody = replace(signup, email_key=f"{secrets.token_hex(16)}@{signup.email_key.rpartition('@')[2]}")
+        enrollment, subscriber, _ = _enrollment_for(session, nobody, challenge, now)
+        append(session, enrollment, EventKind.signed_up, now, detail=_told(session, enrollment, subscriber, signup))
+        session.flush()
+        taken_back.rollback()
+    _touch(session)
+
+
+def _touch(session: Session) -> None:
+    """One row that every sign-up writes, so that each waits for the disk once."""
+    session.connection().execute(_TOUCH, {"at": real_now().isoformat()})
+
+
+def _join(session: Session, signup: SignUp, challenge: Challenge, now: datetime) -> bool:
+    """Whether the sign-up was written down."""
     if is_suppressed(session, signup.email_key):
-        return
-    enrollment, subscriber = _enrollment_for(session, signup, challenge, now)
+        return False
+    known = _latest(session, signup, challenge)
+    if known is not None and known.state not in (*_REPEATABLE, EnrollmentState.pending):
+        return False
+    if (known is None or known.state in _REPEATABLE) and not asking.may_ask(session, signup.email_key, now):
+        return False
+    enrollment, subscriber, is_new = _enrollment_for(session, signup, challenge, now)
     if enrollment.state is not EnrollmentState.pending:
-        return
-    if enrollment.signed_up_at != now:
+        return False
+    if not is_new:
+        if asking.would_ask(session, enrollment, now) and not asking.may_ask(session, signup.email_key, now):
+            return False
         _correct(session, subscriber, enrollment, signup)
-    detail = {**rhythm_of(enrollment, subscriber), "way": signup.consent_source}
+    detail = _told(session, enrollment, subscriber, signup)
     append(session, enrollment, EventKind.signed_up, now, detail=detail)
+    return True
 
 
 def enroll_confirmed(
@@ -165,10 +215,9 @@ def enroll_confirmed(
     known = _latest(session, signup, challenge)
     if known is not None and known.state is not EnrollmentState.pending:
         return False
-    enrollment, subscriber = _enrollment_for(session, signup, challenge, now)
-    append(
-        session, enrollment, EventKind.signed_up, now, detail={**rhythm_of(enrollment, subscriber), "imported": True}
-    )
+    enrollment, subscriber, _ = _enrollment_for(session, signup, challenge, now)
+    detail = {**_told(session, enrollment, subscriber, signup), "imported": True}
+    append(session, enrollment, EventKind.signed_up, now, detail=detail)
     confirm(session, enrollment, subscriber, challenge, now, source=f"import: {evidence}"[:200], given_at=consent_at)
     return True
 
@@ -183,9 +232,11 @@ def confirm(
     source: str,
     given_at: datetime | None = None,
 ) -> bool:
-    """The person's yes, with the words they said yes to. False when they had said it before or have stopped since."""
+    """The person's yes, with the words they said yes to: from now on their last sign-up's wishes hold. False when they had
+    said it before or have stopped since."""
     if enrollment.state is not EnrollmentState.pending:
         return False
+    _fulfil(session, enrollment, subscriber, now)
     enrollment.state = EnrollmentState.active
     enrollment.confirmed_at = now
     session.add(
@@ -209,23 +260,23 @@ def confirm(
 
 def _enrollment_for(
     session: Session, signup: SignUp, challenge: Challenge, now: datetime
-) -> tuple[Enrollment, Subscriber]:
-    """The pending or current enrollment of this address, made when there is none; locked."""
+) -> tuple[Enrollment, Subscriber, bool]:
+    """The pending or current enrollment of this address, made when there is none (True then); locked."""
     known = _latest(session, signup, challenge)
     if known is not None and known.state not in _REPEATABLE:
-        return lock(session, known.id or 0)
+        return (*lock(session, known.id or 0), False)
     try:
         with session.begin_nested():
             subscriber = _subscriber(session, signup, now)
             enrollment = _new_enrollment(subscriber, signup, challenge, now, run=known.run + 1 if known else 1)
             session.add(enrollment)
             session.flush()
-            return enrollment, subscriber
+            return enrollment, subscriber, True
     except IntegrityError:  # the same person, the same second, another process
         latest = _latest(session, signup, challenge)
         if latest is None:
             raise
-        return lock(session, latest.id or 0)
+        return (*lock(session, latest.id or 0), False)
 
 
 def _latest(session: Session, signup: SignUp, challenge: Challenge) -> Enrollment | None:
@@ -244,12 +295,53 @@ def _subscriber(session: Session, signup: SignUp, now: datetime) -> Subscriber:
         found = Subscriber(
             email=signup.email, email_key=signup.email_key, timezone=signup.timezone, hour=signup.hour, created_at=now
         )
-    found.first_name = signup.first_name or found.first_name
-    found.timezone, found.hour = signup.timezone, signup.hour
-    found.locale = signup.locale or found.locale
+    if found.id is None or not _has_said_yes(session, found):
+        _apply(found, _wishes(signup))
     session.add(found)
     session.flush()
     return found
+
+
+def _has_said_yes(session: Session, subscriber: Subscriber) -> bool:
+    """Whether what is kept of them is their own word: anybody can type an address into a form."""
+    said = select(Enrollment.id).where(
+        Enrollment.subscriber_id == subscriber.id, col(Enrollment.confirmed_at).is_not(None)
+    )
+    return session.exec(said.limit(1)).first() is not None
+
+
+def _wishes(signup: SignUp) -> dict[str, Any]:
+    said = {"first_name": signup.first_name, "locale": signup.locale}
+    return {"timezone": signup.timezone, "hour": signup.hour} | {name: word for name, word in said.items() if word}
+
+
+def _told(session: Session, enrollment: Enrollment, subscriber: Subscriber, signup: SignUp) -> dict[str, Any]:
+    """What the event keeps: the rhythm; and of somebody who is known, all wishes, for they hold from their yes on."""
+    told = {**rhythm_of(enrollment, subscriber), "way": signup.consent_source[:200]}
+    if not _has_said_yes(session, subscriber):
+        return told
+    return told | {"timezone": signup.timezone, "hour": signup.hour, "wishes": _wishes(signup)}
+
+
+def _apply(subscriber: Subscriber, wishes: Mapping[str, Any]) -> None:
+    for name, value in wishes.items():
+        setattr(subscriber, name, value)
+
+
+def _fulfil(session: Session, enrollment: Enrollment, subscriber: Subscriber, now: datetime) -> None:
+    """The wishes that waited for the yes."""
+    asked = select(Event).where(Event.enrollment_id == enrollment.id, Event.kind == EventKind.signed_up)
+    last = session.exec(asked.order_by(col(Event.id).desc()).limit(1)).first()
+    if last is None or not (wishes := last.detail.get("wishes")):
+        return
+    before = (subscriber.timezone, subscriber.hour)
+    _apply(subscriber, wishes)
+    session.add(subscriber)
+    if before == (subscriber.timezone, subscriber.hour):
+        return
+    others = select(Enrollment).where(Enrollment.subscriber_id == subscriber.id, Enrollment.id != enrollment.id)
+    for other in session.exec(others).all():
+        append(session, other, EventKind.changed, now, detail=rhythm_of(other, subscriber))
 
 
 def _new_enrollment(
@@ -276,10 +368,10 @@ def _new_enrollment(
 
 def _correct(session: Session, subscriber: Subscriber, enrollment: Enrollment, signup: SignUp) -> None:
     """Somebody who signs up again before saying yes means what they typed last."""
-    subscriber.first_name = signup.first_name or subscriber.first_name
-    subscriber.timezone, subscriber.hour = signup.timezone, signup.hour
-    subscriber.locale = signup.locale or subscriber.locale
+    if not _has_said_yes(session, subscriber):
+        _apply(subscriber, _wishes(signup))
     enrollment.position, enrollment.goal = signup.position, signup.goal or enrollment.goal
+    enrollment.pace = signup.pace or enrollment.pace
     session.add_all([subscriber, enrollment])
 
 

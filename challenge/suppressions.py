@@ -18,6 +18,7 @@ from sqlmodel import Session, col, delete, select
 
 from challenge.access.log import write_down
 from challenge.bounced import give_up
+from challenge.cells import safe
 from challenge.db import Database
 from challenge.errors import BadInput, UsageError
 from challenge.events import address_hash, installation_key, suppress, without_addresses
@@ -26,7 +27,6 @@ from challenge.signup import address
 
 COLUMNS = ("key_id", "address_hash", "reason", "evidence", "created_at")
 _BATCH = 500
-_FORMULA = ("=", "+", "-", "@", "\t")
 
 
 @dataclass
@@ -76,10 +76,10 @@ def remove(session: Session, text: str, reason: str, by: str) -> bool:
 
 def export(session: Session, out: TextIO) -> int:
     """Writes the list as CSV: hashes, reasons, dates, and whose key made the hashes. Returns how many."""
-    writer, rows, key = csv.writer(out), entries(session), key_id(session)
+    writer, rows, key = csv.writer(out, quoting=csv.QUOTE_ALL), entries(session), key_id(session)
     writer.writerow(COLUMNS)
     for row in rows:
-        writer.writerow([key, row.address_hash, _cell(row.reason), _cell(row.evidence), row.created_at.isoformat()])
+        writer.writerow([key, row.address_hash, safe(row.reason), safe(row.evidence), row.created_at.isoformat()])
     return len(rows)
 
 
@@ -171,11 +171,6 @@ def _when(text: str, now: datetime) -> datetime:
     except ValueError:
         raise BadInput("created_at", "created_at must be a time like 2026-10-01T09:30:00Z.") from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-def _cell(text: str) -> str:
-    """A spreadsheet must not take words of a foreign server for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def told(rows: Iterable[Suppression]) -> list[dict[str, str]]:

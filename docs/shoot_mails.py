@@ -26,7 +26,7 @@ SITE = "https://challenge.example"
 _TURNED = "html { background-color: #fff; filter: invert(1) }"
 _DONE = (1, 2)
 MAILS = {
-    "confirm": Content("confirm", has_name=True),
+    "confirm": Content("confirm"),
     "welcome": Content("welcome", has_name=True),
     "day": Content("day", 3, done=_DONE, has_name=True),
     "nudge": Content("nudge", 3, done=_DONE, pace="when_done", has_name=True),

@@ -19,6 +19,7 @@ from challenge.bounced import complaint, hard_bounce, soft_bounce
 from challenge.clock import real_now
 from challenge.errors import BadInput
 from challenge.events import address_hash, installation_key, lock, suppress, without_addresses
+from challenge.guards import BY_MAIL
 from challenge.inbound.report import Hardness, Reason, Report, ReportKind
 from challenge.models import Delivery, Enrollment, InboundReport, Subscriber
 from challenge.signup import address
@@ -92,7 +93,9 @@ def take(
     row.digest = _digest(row)
     if not _is_new(session, row):
         return Effect.known
-    effect = _follow(session, report, person, delivery, email_key, now) if authenticated_by else Effect.unproven
+    effect = Effect.unproven
+    if authenticated_by:
+        effect = _follow(session, report, person, delivery, email_key, now, by_mail=source == BY_MAIL)
     row.effect = effect
     session.add(row)
     if effect is Effect.unproven:
@@ -112,19 +115,21 @@ def _follow(
     delivery: Delivery | None,
     email_key: str,
     now: datetime,
+    *,
+    by_mail: bool,
 ) -> Effect:
     why = without_addresses(f"{report.reason}: {report.evidence}" if report.evidence else report.reason)[:300]
     is_ours = report.reason in _OUR_SIDE
     match report.kind, report.hardness:
         case ReportKind.complaint, _:
             if person:
-                complaint(session, person, delivery, why, now)
+                complaint(session, person, delivery, why, now, by_mail=by_mail)
             elif email_key:
                 suppress(session, email_key, "complaint", why, now)
             return Effect.suppressed if email_key else Effect.noted
         case ReportKind.bounce, Hardness.hard if not is_ours:
             if person:
-                hard_bounce(session, person, delivery, why, now)
+                hard_bounce(session, person, delivery, why, now, by_mail=by_mail)
             elif email_key:
                 suppress(session, email_key, "hard bounce", why, now)
             return Effect.suppressed if email_key else Effect.noted

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 from challenge.inbound.mime import Part
 from challenge.inbound.patterns import any_of
@@ -124,7 +125,8 @@ _SUBJECT = any_of(
     (?:your|the) message to .{0,80}(?:considered|not|could|fail|reject|block)
     nachricht
     """,
-    before=r"^[\W_]*(?:\[[^\]]{1,40}\]\W*)?",
+    # each sign is read one way, so that a row of them takes linear time: empty brackets and signs, one tag, more signs
+    before=r"^(?>(?:\[\W{0,40}\]|[^\w\[]|_)*)(?:\[[^\]]{1,40}\]\W*+|[\W_]*+)",
     ignore_case=True,
 )
 _DELAY_SUBJECT = re.compile(
@@ -224,7 +226,7 @@ _SENTENCE = any_of(
 )
 _ORIGINAL = any_of(
     r"""
-    [-=_*#~|][-=_*#~| ]+[^\n]{0,10}?(?:this is a copy of (?:the|your) message|below this line|(?:the )?(?:header|text|body|start|beginning|copy|content)s? of (?:the |your )?(?:original|message|returned)|original (?:message|mail|text|e-?mail)|message (?:header|text|body|headers|contents?)|unsent message|returned (?:message|mail)|undelivered message|your (?:original )?message|ursprüngliche|message d'origine|enclosed is|message follows|message source|oorspronkelijk|original)[^\n]{0,80}
+    [-=_*#~|][-=_*#~| ]++[^\n]{0,10}?(?:this is a copy of (?:the|your) message|below this line|(?:the )?(?:header|text|body|start|beginning|copy|content)s? of (?:the |your )?(?:original|message|returned)|original (?:message|mail|text|e-?mail)|message (?:header|text|body|headers|contents?)|unsent message|returned (?:message|mail)|undelivered message|your (?:original )?message|ursprüngliche|message d'origine|enclosed is|message follows|message source|oorspronkelijk|original)[^\n]{0,80}
     (?:the )?(?:text|headers?|body|content|copy|beginning|first \w+ \w+) of (?:the|your) (?:original |returned |e-?)?(?:message|mail)[^\n]{0,60}(?:follow|below|:)[^\n]{0,30}
     (?:your )?original (?:message|mail)(?: headers?| text)?(?: follows| is| was| attached| below)?[^\n]{0,20}:?\s*$
     (?:unsent )?message (?:text |header )?follows:?
@@ -235,7 +237,7 @@ _ORIGINAL = any_of(
     (?<![ \t])mime-version: 1\.0
     (?<![ \t])dkim-signature:[^\n]*
     """,
-    before=r"^[ \t>]*",
+    before=r"^[ \t>]*+",
     after=r"$",
     ignore_case=True,
     every_line=True,
@@ -333,6 +335,7 @@ _CLEARLY = any_of(
 
 
 _ANSWER = re.compile(r"(?i)(?:re|aw|fwd?|wg|antw|sv|tr|rv|odp)\s*:")
+_MOST_LOOKS = 300  # at addresses; fifty recipients are taken
 _HEADER = re.compile(r"(?i)[ \t>]*(?:to|cc)[ \t]*:")
 
 
@@ -440,8 +443,11 @@ def named_in(mail: Part, words: str, sender: set[str]) -> list[Named]:
     lines = words.splitlines()[:600]
     clear: dict[str, int] = {}
     vague: dict[str, int] = {}
+    looks = _MOST_LOOKS
     for number, line in enumerate(one[:1000] for one in lines):
-        for found in _ADDRESS.finditer(line):
+        speaks_to_us = _speaks_to_us(line)
+        for found in islice(_ADDRESS.finditer(line), looks):
+            looks -= 1
             address = found[0].strip(".-")
             if (
                 address.lower() in sender
@@ -450,9 +456,9 @@ def named_in(mail: Part, words: str, sender: set[str]) -> list[Named]:
             ):
                 continue
             before = line[: found.start()]
-            if _NOT_A_RECIPIENT.search(before[-120:]) or (not before.strip(" <\"'*-\t(") and _speaks_to_us(line)):
+            if _NOT_A_RECIPIENT.search(before[-120:]) or (not before.strip(" <\"'*-\t(") and speaks_to_us):
                 continue
-            begins = not before.strip(" \t<\"'*->([{.:#0123456789") or bool(_CLEARLY.search(before))
+            begins = not before.strip(" \t<\"'*->([{.:#0123456789") or bool(_CLEARLY.search(before[-120:]))
             is_of_a_header = _HEADER.match(before) is not None  # the returned message's own, told by some servers
             (clear if begins and not is_of_a_header else vague).setdefault(address, number)
     if failed:

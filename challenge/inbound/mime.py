@@ -17,6 +17,7 @@ _LARGEST = 8_000_000
 _DEEPEST = 6
 _MOST_PARTS = 100
 _LONGEST_TEXT = 200_000
+_LONGEST_SUBJECT = 500
 _FIELD = re.compile(rb"([!-9;-~]{1,100})[ \t]*:[ \t]*(.*)", re.DOTALL)
 _PARAMETER = re.compile(r';\s*([\w-]+)(?:\*\d{0,2}\*?)?\s*=\s*("(?:[^"\\]|\\.)*"|[^;\s]*)')
 _WORD = re.compile(r"=\?([\w.:-]+)(?:\*[\w-]*)?\?([bqBQ])\?([^?\s]*)\?=")
@@ -43,7 +44,7 @@ class Part:
         """The first value of a header, decoded; empty when there is none."""
         for known, value in self.fields:
             if known == name:
-                return decoded_words(value)
+                return _subject(value) if name == "subject" else decoded_words(value)
         return ""
 
     def all(self, name: str) -> list[str]:
@@ -88,6 +89,11 @@ def decoded_words(value: str) -> str:
     if "=?" not in value:
         return value
     return _WORD.sub(_decoded_word, _BETWEEN_WORDS.sub(r"\1\2", value))
+
+
+def _subject(value: str) -> str:
+    """Many patterns look at it; nobody's has more to say."""
+    return decoded_words(value[: 4 * _LONGEST_SUBJECT])[:_LONGEST_SUBJECT]
 
 
 def _part(fields: list[tuple[str, str]], body: bytes, depth: int, budget: list[int]) -> Part:

@@ -18,6 +18,7 @@ from challenge.inbound.replying import answer_in, answered
 from challenge.inbound.report import Hardness, Reason, Report, ReportKind
 
 log = logging.getLogger(__name__)
+MOST = 50  # reports of one mail; ours go to one person each
 _RETURNED = (
     "message/rfc822",
     "text/rfc822-headers",
@@ -62,7 +63,9 @@ def understood(data: bytes) -> list[Report]:
     if told:
         if _is_challenge(mail, told):
             return [answered(mail, Reason.challenge_response, told[0].diagnostic)]
-        return [_from_fields(one, mail, words, len(told)) for one in told]
+        if len(told) > MOST:
+            log.warning("mail reports on too many", extra={"action": "parse", "left_out": len(told) - MOST})
+        return [_from_fields(one, mail, words, len(told)) for one in told[:MOST]]
     if freetext.is_bounce(mail, words):
         return _from_text(mail, words, text)
     answer = answer_in(mail, words)

@@ -685,7 +685,7 @@ _HOST = re.compile(
 )
 _KEEP = re.compile(r"resolver\.|transport\.|storedrv\.")
 _BREAKS = re.compile(r"[\s_]+|(?<=\s)\d{3}-(?=\S)|[\"'`´‘’“”*=_]{2,}|[<>\[\]\"]")
-_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?![\d.]*\d)")
+_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?![\d.]{0,8}\d)")
 _LONGEST = 3000
 
 

@@ -19,6 +19,7 @@ from sqlmodel import Session, select
 from challenge import participation
 from challenge.db import Database
 from challenge.errors import NotFound
+from challenge.guards import BY_MAIL
 from challenge.inbound.effects import take
 from challenge.inbound.marks import Mark, find_mark
 from challenge.inbound.mime import Part, read
@@ -86,7 +87,7 @@ def _take(database: Database, reports: list[Report], mark: Mark | None, now: dat
                     delivery_id=delivery_id,
                     enrollment_id=mark.enrollment_id if mark else None,
                     authenticated_by=mark.by if mark else "",
-                    source="mail",
+                    source=BY_MAIL,
                 )
             )
     said = ", ".join(

@@ -15,6 +15,8 @@ from email.utils import format_datetime, parseaddr
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+import idna
+
 from challenge.errors import ChallengeError
 from challenge.i18n import Language
 from challenge.programme.definition import Challenge
@@ -206,11 +208,13 @@ def _bare_ends(head: bytes) -> int:
 
 
 def _wire_address(email: str) -> str:
-    """The address with its domain in A-labels (RFC 5891); a local part that needs SMTPUTF8 stays as it is."""
+    """The address with its domain in A-labels (RFC 5891); a local part that needs SMTPUTF8 stays as it is.
+
+    IDNA 2008, as the address is compared: Python's own codec is IDNA 2003, where straße.de is somebody else's strasse.de."""
     local, _, domain = email.rpartition("@")
     try:
         local.encode()
-        return f"{local}@{domain if domain.isascii() else domain.encode('idna').decode()}"
+        return f"{local}@{domain if domain.isascii() else idna.encode(domain, uts46=True, transitional=False).decode()}"
     except UnicodeError:
         raise UnsafeMessage("The address cannot be written in a mail.") from None
 

@@ -43,6 +43,7 @@ _INDENT = re.compile(r"\n[ \t]+")  # in HTML it says nothing, and every blank of
 _GAP = re.compile(r"\n{3,}")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9'-]+(?: [A-Za-z0-9'-]+)*")
 _MUST_LEAD_TO = {"confirm": "confirm", "day": "day", "nudge": "day"}
+_WITHOUT_NAME = ("confirm",)  # whoever types somebody else's address must not get words of theirs into that mailbox
 _OTHER = ("confirm", "unsubscribe", "open", "bymail")
 
 # What a template or a catalogue can do wrong: syntax, an unknown word, a hole that has no value.
@@ -143,10 +144,12 @@ class Templates:
         own = language.challenge.variants.folder(content.variant, content.mail, content.day)
         folder = f"{_THEIRS}/{own}" if own else content.mail
         subject = " ".join(plain.get_template(f"{content.mail}/subject.txt").render(values).split())
-        text = whole(plain.get_template(f"{folder}/body.txt").render(values | {"name": _mark(_NAME_TEXT)}))
-        page = rich.get_template(f"{folder}/body.html").render(
-            values | {"name": Markup(f'<span dir="auto">{_mark(_NAME_HTML)}</span>'), "subject": subject}
+        named = content.mail not in _WITHOUT_NAME
+        text = whole(
+            plain.get_template(f"{folder}/body.txt").render(values | {"name": _mark(_NAME_TEXT) if named else ""})
         )
+        name = Markup(f'<span dir="auto">{_mark(_NAME_HTML)}</span>') if named else ""
+        page = rich.get_template(f"{folder}/body.html").render(values | {"name": name, "subject": subject})
         return (
             subject,
             _GAP.sub("\n\n", text).strip() + "\n",
@@ -208,7 +211,7 @@ class Templates:
             "pairs": day.exercises_for(content.position, content.goal or None),
             "done": content.done,
             "rested": content.rested,
-            "has_name": content.has_name,
+            "has_name": content.has_name and content.mail not in _WITHOUT_NAME,
             "tracking": content.tracking,
             "position": content.position,
             "hour": language.hour(content.hour),

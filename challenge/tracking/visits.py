@@ -25,6 +25,12 @@ _WORDS = (
     "referrer",
     "form_variant",
 )
+MOST_WORDS = 500  # rows of a day: anybody can put anything into a link
+OTHER = "other"
+_IS_ONE_MORE = text(
+    "SELECT (SELECT count(*) FROM visit WHERE day = :day) >= :most "
+    "AND NOT EXISTS (SELECT 1 FROM visit WHERE day = :day AND who = :who AND words = :words)"
+)
 _NEW_VISITOR = text("INSERT INTO visitor (day, hash) VALUES (:day, :hash) ON CONFLICT DO NOTHING")
 _COUNT = text(
     f"INSERT INTO visit (day, who, words, {', '.join(_WORDS)}, visitors, views) "
@@ -42,13 +48,18 @@ def count_visit(
     session: Session, evidence: Evidence, visitor: str, words: Mapping[str, str], today: date, real_today: date
 ) -> None:
     """One sight of the page. `words`: challenge, edition, source, UTM, referrer and form variant; `today` in challenge
-    time, as sign-ups are dated; `real_today` the day of the key."""
+    time, as sign-ups are dated; `real_today` the day of the key. Beyond `MOST_WORDS` of a day, new words count as `other`."""
     kept = {name: words.get(name, "") for name in _WORDS}
-    digest = hashlib.blake2b("\x1f".join(kept.values()).encode(), digest_size=16).hexdigest()
     verdict = classify(Sighting("landing", real_now(), evidence), Context()).who
     who = Who.machine if verdict is Who.machine else Who.person
     session.flush()
+    row = {"day": today.isoformat(), "who": who.value, "words": _digest(kept)}
+    if session.connection().execute(_IS_ONE_MORE, {**row, "most": MOST_WORDS}).scalar():
+        kept = dict.fromkeys(_WORDS, "") | {name: kept[name] for name in ("challenge", "edition")} | {"source": OTHER}
+        row["words"] = _digest(kept)
     new = session.connection().execute(_NEW_VISITOR, {"day": real_today.isoformat(), "hash": visitor}).rowcount
-    session.connection().execute(
-        _COUNT, {"day": today.isoformat(), "who": who.value, "words": digest, "new": max(new, 0), **kept}
-    )
+    session.connection().execute(_COUNT, {**row, "new": max(new, 0), **kept})
+
+
+def _digest(kept: Mapping[str, str]) -> str:
+    return hashlib.blake2b("\x1f".join(kept.values()).encode(), digest_size=16).hexdigest()

@@ -87,10 +87,9 @@ def sign_up() -> Any:
     if not isinstance(fields, dict):
         return _error("Send a JSON object with at least an email.", 400)
     try:
-        way = (
-            "embed" if fields.get("shown") else "api"
-        )  # our form on another site says when it was shown, and has visitors
-        join(fields, f"{way} {request.headers.get('Origin', '')}".strip())
+        # Our form on another site says when it was shown, and has visitors.
+        way = "embed" if fields.get("shown") else "api"
+        join(fields, f"{way} {request.headers.get('Origin', '')[:200]}".strip())
     except BadInput as error:
         return _error(said(error), 422, field=error.field)
     response = jsonify(_ACCEPTED)

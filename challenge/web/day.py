@@ -144,4 +144,9 @@ def _page(token: str, said: Said) -> str:
 def _days() -> tuple[int, ...]:
     """The days that the form names. Raises BadInput for one the challenge does not have."""
     given: list[Any] = request.form.getlist("day")
-    return tuple(acts.require_day(service().challenge, int(day) if day.isdecimal() else 0) for day in given[:366])
+    return tuple(acts.require_day(service().challenge, _whole(day)) for day in given[:366])
+
+
+def _whole(day: str) -> int:
+    """0, which is no day, for what is no number, or one that Python would not read."""
+    return int(day) if day.isdecimal() and len(day) <= 4 else 0

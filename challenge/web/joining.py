@@ -2,7 +2,8 @@
 
 Nobody has to solve anything: a field that people do not see, a least time between showing the form and posting it,
 rates per network and per address, and, when it is switched on, a proof of work that the browser does by itself
-(ALTCHA v2; bound to the address, so that a proof is worth nothing for another).
+(ALTCHA v2; bound to the address, so that a proof is worth nothing for another). Beyond the rate of an address the answer is
+the same as ever, for whoever asks must not learn that somebody else asked, nor be able to shut them out.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ import time
 from typing import Any, cast
 
 import altcha
-from flask import Flask, request
+from flask import Flask, current_app
 from flask_limiter import Limiter
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from redis.exceptions import RedisError
 
 from challenge import signup
 from challenge.errors import BadInput
@@ -27,6 +32,7 @@ WORK = "embed.proof"  # asked for before each of them, so it has as many
 _PROOF_ITERATIONS = 2000
 _PROOF_PREFIX = "00"  # one try in 256 succeeds
 _PROOF_LASTS_SECONDS = 3600
+_RATE = "challenge address rate"
 
 
 def join(fields: dict[str, Any], way: str) -> None:
@@ -40,8 +46,9 @@ def join(fields: dict[str, Any], way: str) -> None:
         raise BadInput("email", "That was very quick. Please press the button once more.")
     if found.settings.signup_proof and not _is_proof(fields.get("proof"), wish.email_key):
         raise BadInput("email", "Please press the button once more.")
+    write = signup.register if _is_within_rate(wish.email_key) else signup.pretend
     with found.database.write() as session:
-        signup.register(session, wish, found.challenge, found.clock.now())
+        write(session, wish, found.challenge, found.clock.now())
 
 
 def shown() -> str:
@@ -66,36 +73,36 @@ def ask_proof(email: str) -> dict[str, Any]:
 
 def limit(app: Flask, limiter: Limiter, settings: Settings) -> None:
     """The same limits on every way in."""
-    limits = []
     if settings.signup_rate:
-        limits.append(limiter.shared_limit(settings.signup_rate, scope="signup", methods=["POST"]))
+        network = limiter.shared_limit(settings.signup_rate, scope="signup", methods=["POST"])
+        for endpoint in WAYS_IN:
+            app.view_functions[endpoint] = cast(Any, network(app.view_functions[endpoint]))
         work = limiter.shared_limit(settings.signup_rate, scope="signup work", methods=["POST"])
         app.view_functions[WORK] = cast(Any, work(app.view_functions[WORK]))
     if settings.signup_address_rate:
-        limits.append(
-            limiter.shared_limit(
-                settings.signup_address_rate,
-                scope="signup address",
-                key_func=_address,
-                methods=["POST"],
-                exempt_when=lambda: not _address(),
-                deduct_when=lambda answer: answer.status_code < 400,
-            )
-        )
-    for endpoint in WAYS_IN:
-        for one in limits:
-            app.view_functions[endpoint] = cast(Any, one(app.view_functions[endpoint]))
+        app.extensions[_RATE] = _AddressRate(limiter, settings.signup_address_rate)
 
 
-def _address() -> str:
-    """The address that wants to join, as a code, for what is kept must not tell who it is; empty for no address."""
-    fields = (request.get_json(silent=True) if request.is_json else request.form) or {}
-    text = fields.get("email", "") if hasattr(fields, "get") else ""
-    try:
-        _, key = signup.address(text if isinstance(text, str) else "")
-    except BadInput:
-        return ""
-    return service().tokens.tag(f"rate:{key}")
+class _AddressRate:
+    """Counts where the network's rates are counted; in this process while that is away."""
+
+    def __init__(self, limiter: Limiter, rate: str) -> None:
+        self._limiter, self._rate = limiter, parse(rate)
+        self._here = FixedWindowRateLimiter(MemoryStorage())
+
+    def takes(self, code: str) -> bool:
+        try:
+            return self._limiter.limiter.hit(self._rate, "challenge", code, "signup address")
+        except RedisError:
+            return self._here.hit(self._rate, code)
+
+
+def _is_within_rate(email_key: str) -> bool:
+    """Counted by a code, for what is kept must not tell who it is; ana+1@ and ana+2@ are one mailbox."""
+    rate: _AddressRate | None = current_app.extensions.get(_RATE)
+    local, _, domain = email_key.rpartition("@")
+    mailbox = f"{local.partition('+')[0] or local}@{domain}"
+    return rate is None or rate.takes(service().tokens.tag(f"rate:{mailbox}"))
 
 
 def _is_too_quick(when: Any) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, render_template, request
 from sqlmodel import Session
 
-from challenge import going_on
+from challenge import asking, going_on
 from challenge import participation as acts
 from challenge.errors import BadInput
 from challenge.journey import Pace
@@ -80,6 +80,7 @@ def _page(token: str, enrollment_id: int, *, said: str = "", before: str = "") -
         enrollment, subscriber = person(session, enrollment_id)
         can_go_on = going_on.can_go_on(session, enrollment, now)
         known = current_plan(session, enrollment, service().challenge.length, now)
+        quiet = asking.is_quiet(session, enrollment.subscriber_id, now)
     return render_template(
         "unsubscribe.html",
         state=str(enrollment.state),
@@ -87,6 +88,7 @@ def _page(token: str, enrollment_id: int, *, said: str = "", before: str = "") -
         nonce=nonce(token),
         can_go_on=can_go_on,
         next_words=next_mail(known, subscriber),
+        quiet=quiet,
         fewer=[(pace.value, say(PACES[pace])) for pace in _FEWER if pace.value != enrollment.pace],
         pace_words=say(PACES[Pace(enrollment.pace)]),
         before=before if before != enrollment.pace else "",

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, render_template
 from sqlmodel import Session
 
-from challenge import signup
+from challenge import asking, signup
 from challenge.events import lock
 from challenge.models import Enrollment, EnrollmentState, Subscriber
 from challenge.plan import current_plan
@@ -56,6 +56,7 @@ def _confirmed(session: Session, enrollment: Enrollment, subscriber: Subscriber)
     return render_template(
         "confirmed.html",
         going=enrollment.state is not EnrollmentState.stopped,
+        quiet=asking.is_quiet(session, subscriber.id or 0, now),
         first_words=words % _when(first, subscriber.timezone) if first else say("Your e-mails are on their way."),
         zone_words=subscriber.timezone.rpartition("/")[2].replace("_", " "),
         preferences=links.preferences_path(to),

@@ -18,6 +18,7 @@ from challenge.settings import Settings, read_settings
 from challenge.supervisor import exit_with_parent
 from challenge.tracking.spool import SPOOL, Drain
 from challenge.web import Service, create_app
+from challenge.web.bodies import Bodies
 
 BLOCKING_THREADS = 16  # opens that come in together share a sync of the disk
 SWITCH_SECONDS = 0.001  # so long an answer waits for a page that computes
@@ -55,6 +56,7 @@ def make_app() -> Flask:
     found: Service = app.extensions["challenge"]
     drain = Drain(found.database, settings.data_dir / SPOOL)
     threading.Thread(target=drain.run, args=(found.opens, threading.main_thread()), name="opens").start()
+    app.wsgi_app = Bodies(app.wsgi_app, BLOCKING_THREADS)  # type: ignore[method-assign]
     gc.collect()
     gc.freeze()  # what stays is not looked through again: each look took 0.1 s, and every answer waited for it
     return app

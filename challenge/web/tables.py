@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlmodel import Session
 
+from challenge.cells import Cell, safe
 from challenge.errors import BadInput
 from challenge.money import main_units
 from challenge.programme.definition import Challenge
@@ -24,9 +25,6 @@ from challenge.stats import funnel as way
 from challenge.stats.filter import DIMENSIONS, NOBODY_KNOWN, Filter, read
 from challenge.stats.inference import Comparison
 from challenge.stats.unknown import Unknown, unknown
-
-Cell = str | int | float | None
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")  # also the full-width signs
 
 
 @dataclass(frozen=True)
@@ -80,24 +78,17 @@ class Table:
     def to_csv(self) -> str:
         """RFC 4180, with a byte order mark so that a spreadsheet reads UTF-8; no cell can be a formula."""
         file = io.StringIO()
-        writer = csv.writer(file)
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL)
         writer.writerow([column.key for column in self.columns])
-        writer.writerows([_safe(cell) for cell in row] for row in self.rows)
+        writer.writerows([safe(cell) for cell in row] for row in self.rows)
         return "\ufeff" + file.getvalue()
 
 
 def csv_line(cells: Sequence[Cell]) -> str:
     """One line of a file that is too long to be made at once; no cell can be a formula."""
     file = io.StringIO()
-    csv.writer(file).writerow([_safe(cell) for cell in cells])
+    csv.writer(file, quoting=csv.QUOTE_ALL).writerow([safe(cell) for cell in cells])
     return file.getvalue()
-
-
-def _safe(cell: Cell) -> Cell:
-    """A word that a spreadsheet would run gets an apostrophe before it (OWASP: CSV injection). Numbers are numbers."""
-    if isinstance(cell, str) and cell.lstrip(" \u00a0\ufeff").startswith(_FORMULA):
-        return "'" + cell
-    return cell
 
 
 def ask_from(session: Session, challenge: Challenge, now: datetime, query: Mapping[str, str]) -> Ask:

@@ -98,3 +98,22 @@ def test_it_knows_no_signature_of_odd_digits(header: str) -> None:
 def test_it_tells_an_import_of_times_nobody_lived_in(text: str) -> None:
     with pytest.raises(BadInput, match="consent_at"):
         consent_time(text, FRIDAY)
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "9" * 30, "9" * 19])
+def test_it_takes_no_number_that_no_row_can_have(small_desk: Any, digits: str) -> None:
+    """Python reads no more than 4,300 digits, and a database no more than 19."""
+    owner = small_desk.browser("owner")
+    for path in (f"people/{digits}", f"people/1/mails/{digits}", f"people/{digits}/pause"):
+        assert owner.get(f"/dashboard/{path}").status_code == 404, path
+    for path in (f"people?before={digits}", f"log?before={digits}"):
+        assert owner.get(f"/dashboard/{path}").status_code == 200, path
+    stranger = small_desk.browser()
+    for path in (f"/inbox/{digits}", f"/inbox/{digits}/html"):
+        assert stranger.get(path).status_code == 404, path
+    for body in ('{"email": "a@b.example", "hour": %s}', '{"email": %s}'):
+        answer = stranger.client.post("/api/v1/signups", data=body % digits, content_type="application/json")
+        assert answer.status_code in (400, 422)
+    for field in ("hour", "shown"):
+        answer = stranger.client.post("/signup", data={"email": "a@b.example", field: digits})
+        assert answer.status_code == 422, field

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,9 @@ from challenge.db import Database
 from challenge.dispatch import is_stopped, paused_domains, resume_sending
 from challenge.events import lock
 from challenge.guards import numbers, tally, watch
-from challenge.models import Alert, DomainHour
+from challenge.inbound.effects import take
+from challenge.inbound.report import Hardness, Reason, Report, ReportKind
+from challenge.models import Alert, DomainHour, Suppression
 from challenge.settings import Settings
 
 NOON = datetime(2027, 3, 1, 12, 30, tzinfo=UTC)
@@ -154,3 +157,48 @@ def test_it_is_told_by_the_sender_and_holds_a_paused_domain_back(engine: Any, re
     engine.drain()
     assert relay.keys("eve@example.com") == []
     assert relay.keys("joy@other.example") == ["welcome"]
+
+
+def tell(engine: Any, report: Report, number: int, source: str) -> None:
+    with engine.database.write() as session:
+        take(
+            session, report, engine.now, delivery_id=None, enrollment_id=number, authenticated_by="verp", source=source
+        )
+
+
+SPAM = Report("", ReportKind.complaint, Reason.spam, Hardness.none)
+DEAD = Report("", ReportKind.bounce, Reason.user_unknown, Hardness.hard)
+
+
+@pytest.mark.parametrize("report", [SPAM, DEAD], ids=["spam", "dead"])
+@pytest.mark.parametrize(
+    ("source", "domains", "confirmed", "counts"),
+    [
+        ("ses", "aaa", True, 3),
+        ("mail", "aaaaaaaa", True, 0),
+        ("mail", "abcd", True, 0),
+        ("mail", "aaabb", True, 0),
+        ("mail", "aaabc", True, 5),
+        ("mail", "aaabbbcc", False, 0),
+    ],
+)
+def test_what_came_by_mail_counts_only_when_many_tell_of_it(
+    engine: Any, report: Report, source: str, domains: str, confirmed: bool, counts: int
+) -> None:
+    """Whoever signs up with three addresses of their own can write three complaints: those end these addresses only."""
+    for at, domain in enumerate(domains):
+        number = engine.sign_up(f"p{at}@{domain}.example", confirmed=confirmed)
+        tell(engine, report, number, source)
+        tell(engine, replace(report, evidence="said again another way"), number, source)  # a person counts once
+    with engine.database.read() as session:
+        told = numbers(session, engine.now).week
+        assert len(session.exec(select(Suppression)).all()) == len(domains)
+    assert (told.complained, told.bounced) == ((counts, 0) if report is SPAM else (0, counts))
+
+
+def test_complaints_of_one_s_own_making_stop_nobody_s_mails(engine: Any) -> None:
+    count(engine.database, "big.example", sent=900)
+    for at in range(3):
+        tell(engine, SPAM, engine.sign_up(f"p{at}@attacker.example"), "mail")
+    engine.now = NOON + timedelta(minutes=1)
+    assert look(engine.database) == ("", set(), [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,7 +25,7 @@ from challenge.models import (
     InboundReport,
     Suppression,
 )
-from challenge.participation import erase
+from challenge.participation import erase, my_data
 from challenge.plan import plan_due
 from challenge.programme.definition import shipped
 
@@ -243,3 +244,19 @@ def test_it_survives_words_that_a_database_refuses(desk: Desk) -> None:
     wild = Report("a\x00b", ReportKind.bounce, Reason.unknown, Hardness.none, "\x00" * 40, "\x00\ud800 " * 400)
     assert desk.take(wild) == "noted"
     assert desk.take(wild, authenticated_by="", delivery_id=None) == "unproven"
+
+
+def test_it_keeps_no_words_about_somebody_who_was_erased(desk: Desk) -> None:
+    """A server may name them: of its words only the status stays."""
+    said = "550 5.1.1 No such user: ana (Ana Smith), room 404.12.7"
+    desk.take(replace(DEAD, evidence=said))
+    with desk.database.write() as session:
+        data = my_data(session, 1)
+        assert "Ana Smith" in data["address_not_mailed"]["evidence"]
+        assert "Ana Smith" in data["challenges"][0]["reports"][0]["evidence"]
+        assert not {"address_hash", "digest"} & {*data["address_not_mailed"], *data["challenges"][0]["reports"][0]}
+        erase(session, 1)
+        erase(session, 1)
+    (row,) = desk.all(Suppression)
+    assert (row.reason, row.evidence) == ("hard bounce", "550 5.1.1")
+    assert desk.suppressed()

@@ -184,3 +184,11 @@ def test_it_can_be_kept_from_the_command_line(tmp_path: Path, monkeypatch: pytes
     assert run(cli, ["suppressions", "remove", "ana@example.com"]).exit_code == 2
     assert "Removed" in run(cli, ["suppressions", "remove", "ana@example.com", "--reason", "she asked"]).output
     assert "1 added" in run(cli, ["suppressions", "import", "list.csv"]).output
+
+
+def test_its_export_is_safe_in_a_spreadsheet(database: Database) -> None:
+    with database.write() as session:
+        suppressions.add(session, "ana@example.com", " =cmd;=cmd", "ben", NOON)
+    line = exported(database).splitlines()[1]
+    assert line.split(",")[2] == '"\' =cmd;=cmd"'
+    assert all(cell.startswith('"') for cell in line.split(","))

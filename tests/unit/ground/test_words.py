@@ -15,7 +15,9 @@ from challenge.signup import name
         "J.R.",
         "Ph.D. Ana",
         "St. John",
-        "J.Robert",
+        "J. Robert",
+        "José",
+        "Þóra 2nd",
         "O'Neil",
         "Mary-Jane",
         "Ana Maria 2nd",
@@ -40,7 +42,9 @@ def test_it_takes_out_what_turns_letters_around_or_hides(typed: str) -> None:
     "typed",
     [
         "Win at evil.com", "EVIL.COM", "bit.ly/x", "t.co", "пример.рф", "evil。com", "evil｡com", "evil․com", "ＥＶＩＬ．ＣＯＭ",
-        "ev\u200bil.com", "http:evil", "www.evil", "ann＠evil", "You won $500", "Call 5551234", "€ 20 for you",
+        "g.page/prize", "T.CO/abc", "T.Co", "z.cash", "J.Robert", "1.2.3.4/login", "bit\u200c.ly/abc", "bit.\u200dly",
+        "bit\ufe0f.ly", "bi\u0301t.l\u0301y", "bit\ufe12ly", "ftp:evil", "//evil", "tel:555", "call 0 800 555 019 9",
+        "1 2 3 4", "①②③④", "ev\u200bil.com", "http:evil", "www.evil", "ann＠evil", "You won $500", "Call 5551234", "€ 20 for you",
     ],
 )  # fmt: skip
 def test_it_refuses_a_name_that_is_an_advertisement(typed: str) -> None:

@@ -20,6 +20,7 @@ from challenge.rendering.message import Composer, Letter
 from challenge.rendering.quoted import holed, quoted
 from challenge.rendering.templates import Content
 from challenge.settings import Settings
+from challenge.signup import address as checked_address
 from challenge.signup import name as checked_name
 
 SETTINGS = Settings(
@@ -167,3 +168,14 @@ def test_it_keeps_message_ids_stable_and_single() -> None:
     }
     assert len(ids) == 49 * 3
     assert all(re.fullmatch(r"<[\w.-]+@challenge\.example>", one) for one in ids)
+
+
+@pytest.mark.parametrize(
+    "typed", ["max@straße.de", "a@βόλος.com", "A@BÜCHER.example", "a@faß.café.example", "a@xn--strae-oqa.de"]
+)
+def test_it_mails_the_domain_that_was_compared(typed: str) -> None:
+    """Of two readings of one domain the second belongs to somebody else (IDNA 2003: strasse.de)."""
+    shown, compared = checked_address(typed)
+    message = COMPOSER.compose(Letter(Address(1, 2, "day-1"), shown, "", Content("day", day=1), NOON))
+    assert message.recipient.rpartition("@")[2] == compared.rpartition("@")[2]
+    assert f"To: {message.recipient}\r\n".encode() in message.data
