@@ -11,14 +11,17 @@ from sqlmodel import Session, col, func, select
 
 from challenge.events import append, is_suppressed, lock
 from challenge.models import Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind
-from challenge.plan import current_plan
+from challenge.plan import cancel_open, current_plan
 
 TAKEN_BACK_WITHIN = timedelta(hours=24)
 
 
 def can_go_on(session: Session, enrollment: Enrollment, now: datetime) -> bool:
-    """Whether the last stop was the person's own and less than a day ago: then one tap takes it back."""
+    """Whether the last stop was the person's own and less than a day ago: then one tap takes it back. Not when they have
+    started anew meanwhile: they would get two mails each morning."""
     if enrollment.state is not EnrollmentState.stopped:
+        return False
+    if any(state is not EnrollmentState.pending for _, state in _later_runs(session, enrollment)):
         return False
     kinds = (EventKind.unsubscribed, EventKind.suppressed, EventKind.complained)
     query = select(Event).where(Event.enrollment_id == enrollment.id, col(Event.kind).in_(kinds))
@@ -36,10 +39,24 @@ def go_on(session: Session, enrollment_id: int, days: int, now: datetime) -> boo
     for number in session.exec(mine).all():
         other, _ = lock(session, number or 0)
         if can_go_on(session, other, now) and _last_stop(session, other.id or 0) == stopped_at:
+            for later, _ in _later_runs(session, other):  # not confirmed yet, and not needed any more
+                session.get_one(Enrollment, later).state = EnrollmentState.stopped
+                cancel_open(session, later, now, reason="they went on with their first start")
             append(session, other, EventKind.resumed, now, detail={"of": "unsubscribed"})
             other.state = EnrollmentState(current_plan(session, other, days, now).state)
             _bring_what_was_due(session, other, now)
     return True
+
+
+def _later_runs(session: Session, enrollment: Enrollment) -> list[tuple[int, EnrollmentState]]:
+    """Those that were not stopped."""
+    query = select(Enrollment.id, Enrollment.state).where(
+        Enrollment.subscriber_id == enrollment.subscriber_id,
+        Enrollment.challenge == enrollment.challenge,
+        Enrollment.run > enrollment.run,
+        Enrollment.state != EnrollmentState.stopped,
+    )
+    return [(id or 0, EnrollmentState(state)) for id, state in session.exec(query)]
 
 
 def _last_stop(session: Session, enrollment_id: int) -> datetime | None:

@@ -26,6 +26,7 @@ from challenge.delivery.replies import Reply, Stage
 from challenge.delivery.smtp import Kind, Outcome, Sender
 from challenge.dispatch import beat, claim_due, stop_sending, tick
 from challenge.events import lock
+from challenge.going_on import go_on
 from challenge.models import Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind
 from challenge.participation import Wishes
 
@@ -310,6 +311,29 @@ def test_what_waited_long_for_its_turn_is_asked_again_whether_it_may_come(
     with engine.database.read() as session:
         states = Counter(session.exec(select(Delivery.state).where(Delivery.key == "day-1")))
     assert set(states) == {DeliveryState.sent, DeliveryState.scheduled}
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_who_takes_a_stop_back_beside_a_new_start_gets_one_mail_a_morning(
+    engine: Any, relay: Any, confirmed: bool
+) -> None:
+    number, first = on_the_second_morning(engine), engine.now
+    with engine.database.write() as session:
+        participation.unsubscribe(session, number, engine.now, how="link")
+    engine.now += timedelta(minutes=5)
+    second = engine.sign_up("ana@example.com", hour=8, confirmed=confirmed)
+    engine.send()
+    with engine.database.write() as session:
+        assert go_on(session, number, engine.challenge.length, engine.now) is not confirmed
+    relay.messages.clear()
+    engine.now = first + timedelta(days=1)
+    engine.send()
+    assert len(relay.keys("ana@example.com")) == 1
+    with engine.database.read() as session:
+        state = session.get_one(Enrollment, second).state
+    assert state is (EnrollmentState.active if confirmed else EnrollmentState.stopped)
+    engine.live(24 * 12)
+    assert engine.audit().balanced, engine.audit().problems
 
 
 @contextlib.contextmanager
