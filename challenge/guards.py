@@ -1,8 +1,9 @@
 """Are our mails still welcome? Counts per recipient domain and hour, and the breaker that pauses before a provider does.
 
 The ledger tells what was sent and deferred, `bounced` what came back; `watch` is asked by the dispatch loop and looks at
-most every half minute. All times are challenge time, but a domain's pause: that is real time, as any rate. Thresholds are
-the providers' own (Gmail and Yahoo: complaints under 0.1 %, never 0.3 %; Gmail's bulk rules from about 5,000 a day).
+most every half minute. All times are challenge time, but a domain's pause: that is real time, as any rate. What led to a
+stop or a pause leads to no second one: only what comes after it counts. Thresholds are the providers' own (Gmail and Yahoo:
+complaints under 0.1 %, never 0.3 %; Gmail's bulk rules from about 5,000 a day).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _LEAST_COMPLAINTS, _LEAST_BOUNCES, _LEAST_DEFERRED = 3, 10, 20
 _KEPT = timedelta(days=35)
 _LOOK_SECONDS = 30.0
 _TRIPPED = "guard_tripped"
+_PAUSED_AT = "paused_at:"
 _SUMS = ("sent", "deferred", "bounced", "complained")
 _table: Any = DomainHour.__table__  # type: ignore[attr-defined]
 _looked_at = 0.0
@@ -122,6 +124,8 @@ def watch(database: Database, settings: Settings, now: datetime, *, every: float
         for verdict in _verdicts(session, settings, now):
             _act(session, verdict, now)
         session.exec(delete(DomainHour).where(col(DomainHour.hour) < now - _KEPT))
+        over = col(RateBudget.scope).startswith(_PAUSED_AT) & (col(RateBudget.free_at) < now - _KEPT)
+        session.exec(delete(RateBudget).where(over))
     return True
 
 
@@ -136,16 +140,15 @@ class Verdict:
 
 
 def _verdicts(session: Session, settings: Settings, now: datetime) -> list[Verdict]:
-    since = _tripped_at(session)
-    week = _by_domain(session, _later(now - COMPLAINTS_WITHIN, since))
-    day = _by_domain(session, _later(now - DAY, since))
-    soon = _by_domain(session, _later(now - DEFERRALS_WITHIN, since))
+    since, paused_at = _tripped_at(session), _paused_at(session)
+    week_ago, day_ago, soon = (_later(now - span, since) for span in (COMPLAINTS_WITHIN, DAY, DEFERRALS_WITHIN))
+    week, day = _by_domain(session, week_ago), _by_domain(session, day_ago)
     found = [*_of_all(_total(week), _total(day), settings), *_gmail(session, now)]
-    for sums in week:
+    for sums in _since_pause(session, "complaints", week, week_ago, paused_at):
         found += _complaints(sums, settings, f"the mails to {sums.domain}", sums.domain)
-    for sums in day:
+    for sums in _since_pause(session, "bounces", day, day_ago, paused_at):
         found += _bounces(sums, settings, f"the mails to {sums.domain}", sums.domain)
-    for sums in soon:
+    for sums in _since_pause(session, "deferrals", _by_domain(session, soon), soon, paused_at):
         found += _deferrals(sums, settings)
     return [verdict for verdict in found if not _is_known(session, verdict)]
 
@@ -205,7 +208,13 @@ def _act(session: Session, verdict: Verdict, now: datetime) -> None:
         stop_sending(session, verdict.words)
         session.merge(Installation(name=_TRIPPED, value=now.isoformat()))
     elif verdict.pause:
-        session.merge(RateBudget(scope=f"{PAUSED}{verdict.pause}"[:255], free_at=real_now() + PAUSE))
+        pause(session, verdict.pause)
+        session.merge(RateBudget(scope=f"{_PAUSED_AT}{verdict.code}"[:255], free_at=now))
+
+
+def pause(session: Session, domain: str) -> None:
+    """No mail to this recipient domain for an hour of real time, or until `resume_sending`."""
+    session.merge(RateBudget(scope=f"{PAUSED}{domain}"[:255], free_at=real_now() + PAUSE))
 
 
 def _is_known(session: Session, verdict: Verdict) -> bool:
@@ -219,9 +228,11 @@ def _is_known(session: Session, verdict: Verdict) -> bool:
     return alert is not None and alert.text == verdict.words
 
 
-def _by_domain(session: Session, since: datetime) -> list[Sums]:
+def _by_domain(session: Session, since: datetime, domain: str = "") -> list[Sums]:
     sums = [func.sum(getattr(DomainHour, name)) for name in _SUMS]
     query = select(DomainHour.domain, *sums).where(col(DomainHour.hour) > since).group_by(DomainHour.domain)
+    if domain:
+        query = query.where(DomainHour.domain == domain)
     return [Sums(domain, *(int(count or 0) for count in counts)) for domain, *counts in session.execute(query)]
 
 
@@ -233,6 +244,23 @@ def _tripped_at(session: Session) -> datetime | None:
     """What led to the last stop was judged by a human who resumed: it does not trip the breaker again."""
     row = session.get(Installation, _TRIPPED)
     return datetime.fromisoformat(row.value) if row else None
+
+
+def _paused_at(session: Session) -> dict[str, datetime]:
+    """By a verdict's code: when it last paused its domain."""
+    rows = session.exec(select(RateBudget).where(col(RateBudget.scope).startswith(_PAUSED_AT)))
+    return {row.scope.removeprefix(_PAUSED_AT): row.free_at for row in rows}
+
+
+def _since_pause(
+    session: Session, what: str, sums: list[Sums], since: datetime, paused_at: Mapping[str, datetime]
+) -> list[Sums]:
+    """The sums since `since`; of a domain that was paused meanwhile for this reason, only what came after."""
+    found: list[Sums] = []
+    for one in sums:
+        at = paused_at.get(f"{what}:{one.domain}", since)
+        found += [one] if at <= since else _by_domain(session, at, one.domain)
+    return found
 
 
 def _later(one: datetime, other: datetime | None) -> datetime:
