@@ -40,6 +40,7 @@ from challenge.settings import OnUncertain, Settings
 
 STOPPED = "stop_sending"
 PAUSED = "pause:"
+REFUSED, REFUSED_COUNTS = "refused:", timedelta(hours=1)  # who refused us, and for how long that counts
 DEFERRED_LASTS = timedelta(hours=12)
 _ASKED_FOR = ~col(Delivery.is_daily) & ((col(Delivery.resends) > 0) | col(Delivery.key).like("resend:%"))
 _ONLY_TODAY = ("rest", "nudge")  # said a day late they would be wrong
@@ -158,11 +159,14 @@ def stop_sending(session: Session, reason: str) -> None:
 
 
 def resume_sending(session: Session) -> bool:
-    """Lifts the stop and every domain's pause. False when sending was not stopped and no domain paused."""
+    """Lifts the stop and every domain's pause; what led to them counts no more. False when there was neither."""
     stop: CursorResult[object] = session.exec(delete(Installation).where(col(Installation.name) == STOPPED))
     is_held = col(RateBudget.free_at) > real_now()
     held = session.exec(select(RateBudget).where(col(RateBudget.scope).startswith(PAUSED), is_held)).all()
     session.exec(delete(RateBudget).where(col(RateBudget.scope).startswith(PAUSED)))
+    for row in session.exec(select(RateBudget).where(col(RateBudget.scope).startswith(REFUSED))):
+        row.free_at -= REFUSED_COUNTS
+        session.add(row)
     return bool(stop.rowcount or held)
 
 

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import ColumnElement
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, col, delete, func, select
+from sqlmodel import Session, col, delete, func, or_, select
 
 from challenge.alerts import raise_alert
 from challenge.clock import real_now
 from challenge.db import Database
-from challenge.dispatch import PAUSED, is_stopped, stop_sending
+from challenge.dispatch import PAUSED, REFUSED, is_stopped, stop_sending
 from challenge.models import Alert, DomainHour, Installation, RateBudget
 from challenge.settings import Settings
 
@@ -35,6 +36,8 @@ _KEPT = timedelta(days=35)
 _LOOK_SECONDS = 30.0
 _TRIPPED = "guard_tripped"
 _PAUSED_AT = "paused_at:"
+PUT_OFF = "put_off:"  # since when a mail is
+_REMEMBERED = (_PAUSED_AT, PUT_OFF, REFUSED)  # scopes in challenge time
 _SUMS = ("sent", "deferred", "bounced", "complained")
 _table: Any = DomainHour.__table__  # type: ignore[attr-defined]
 _looked_at = 0.0
@@ -87,10 +90,14 @@ def tally(session: Session, counts: Mapping[tuple[str, str], int], now: datetime
         row[what] += count
     if not rows:
         return
-    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    made = insert(_table).values([rows[domain] for domain in sorted(rows)])
+    made = _insert(session, _table).values([rows[domain] for domain in sorted(rows)])
     more = {name: _table.c[name] + made.excluded[name] for name in _SUMS}
     session.execute(made.on_conflict_do_update(index_elements=["domain", "hour"], set_=more))
+
+
+def _insert(session: Session, table: Any) -> Any:
+    """An INSERT that can say what follows when the row is there: two workers may write the same at the same moment."""
+    return (sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert)(table)
 
 
 def domain_of(email_key: str) -> str:
@@ -118,15 +125,20 @@ def watch(database: Database, settings: Settings, now: datetime, *, every: float
         return False
     _looked_at = time.monotonic()
     with database.read() as session:
-        if not _verdicts(session, settings, now):
+        old = select(RateBudget.scope).where(_is_forgotten(now)).limit(1)
+        if not _verdicts(session, settings, now) and session.exec(old).first() is None:
             return True
     with database.write() as session:
         for verdict in _verdicts(session, settings, now):
             _act(session, verdict, now)
         session.exec(delete(DomainHour).where(col(DomainHour.hour) < now - _KEPT))
-        over = col(RateBudget.scope).startswith(_PAUSED_AT) & (col(RateBudget.free_at) < now - _KEPT)
-        session.exec(delete(RateBudget).where(over))
+        session.exec(delete(RateBudget).where(_is_forgotten(now)))
     return True
+
+
+def _is_forgotten(now: datetime) -> ColumnElement[bool]:
+    scopes = (col(RateBudget.scope).startswith(prefix) for prefix in _REMEMBERED)
+    return or_(*scopes) & (col(RateBudget.free_at) < now - _KEPT)
 
 
 @dataclass(frozen=True)
@@ -214,7 +226,9 @@ def _act(session: Session, verdict: Verdict, now: datetime) -> None:
 
 def pause(session: Session, domain: str) -> None:
     """No mail to this recipient domain for an hour of real time, or until `resume_sending`."""
-    session.merge(RateBudget(scope=f"{PAUSED}{domain}"[:255], free_at=real_now() + PAUSE))
+    until = {"free_at": real_now() + PAUSE}
+    made = _insert(session, RateBudget).values(scope=f"{PAUSED}{domain}"[:255], **until)
+    session.execute(made.on_conflict_do_update(index_elements=["scope"], set_=until))
 
 
 def _is_known(session: Session, verdict: Verdict) -> bool:
