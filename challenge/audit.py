@@ -12,13 +12,15 @@ from sqlmodel import Session, col, select
 
 from challenge.clock import real_now
 from challenge.journey import Plan, plan
-from challenge.models import OPEN_STATES, Delivery, DeliveryState, Enrollment, Worker
+from challenge.models import OPEN_STATES, Delivery, DeliveryState, Enrollment, Event, EventKind, Worker
 from challenge.plan import facts_of
 from challenge.programme.definition import Challenge
 from challenge.settings import Settings
 
 _BATCH = 500
 _PLANNER_MAY_TAKE = timedelta(minutes=10)
+_NO_ROW = "owed, but there is no row"
+_LEAVING = (EventKind.unsubscribed, EventKind.suppressed, EventKind.complained, EventKind.paused)
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ class Audit:
 
 
 def audit(session: Session, challenge: Challenge, settings: Settings, now: datetime) -> Audit:
-    """Holds what is owed against the rows, enrollment by enrollment, in batches of 500."""
+    """Holds what is owed at `now` against the rows, enrollment by enrollment, in batches of 500. What happens while it
+    reads, or happened since `now`, is no fault."""
+    _one_snapshot(session)
     states: Counter[str] = Counter()
     mails: dict[str, Counter[str]] = defaultdict(Counter)
     problems: list[Problem] = []
@@ -65,7 +69,10 @@ def audit(session: Session, challenge: Challenge, settings: Settings, now: datet
                 mails[row.key][row.state] += 1
                 if row.state is DeliveryState.uncertain:
                     uncertain.append((number, row.key))
-            problems += _compare(enrollment, wanted, rows[number], now)
+            missing = [*_compare(enrollment, wanted, rows[number], now)]
+            if missing and wanted.state in ("stopped", "paused"):
+                missing = _without_the_unmade(session, missing, wanted, rows[number], _left_at(session, number, now))
+            problems += missing
             problems += _check_rows(rows[number], alive)
     counted = {key: dict(count) for key, count in sorted(mails.items())}
     return Audit(not problems, owed, dict(states), counted, tuple(uncertain), tuple(problems))
@@ -82,23 +89,58 @@ def _compare(enrollment: Enrollment, wanted: Plan, rows: list[Delivery], now: da
         if owed.mail == "confirm" and enrollment.confirmed_at is not None:
             continue  # answered, whether or not the question had left
         if row is None:
-            if not (
-                planner_is_due or (behind_open and owed.is_daily) or (stopped and not _was_due_long(owed.due_at, now))
-            ):
-                yield Problem(number, owed.key, "owed, but there is no row")
-        elif row.state is DeliveryState.cancelled and not stopped and not planner_is_due:
+            if not (planner_is_due or (behind_open and owed.is_daily)):
+                yield Problem(number, owed.key, _NO_ROW)
+        elif row.state is DeliveryState.cancelled and not (stopped or planner_is_due or _closed_since(row, now)):
             yield Problem(number, owed.key, "owed, but cancelled")
         else:
-            behind_open = behind_open or (row.is_daily and row.state in OPEN_STATES)
+            behind_open = behind_open or (row.is_daily and (row.state in OPEN_STATES or _closed_since(row, now)))
     expected = {owed.key for owed in wanted.all}
     for row in rows:
         given_away = row.state not in (DeliveryState.cancelled, DeliveryState.suppressed)
-        if row.key not in expected and given_away and not planner_is_due:
+        if row.key not in expected and given_away and not planner_is_due and row.created_at <= now:
             yield Problem(number, row.key, "there is a row nobody is owed")
 
 
-def _was_due_long(at: datetime, now: datetime) -> bool:
-    return now - at > _PLANNER_MAY_TAKE
+def _closed_since(row: Delivery, now: datetime) -> bool:
+    return row.closed_at is not None and row.closed_at > now
+
+
+def _without_the_unmade(
+    session: Session, problems: list[Problem], wanted: Plan, rows: list[Delivery], left_at: datetime
+) -> list[Problem]:
+    """The problems of who left, but those of mails that could not be planned before: behind a daily mail that was open
+    until then, or while no worker was at work."""
+    due = {owed.key: owed for owed in wanted.owed}
+    open_until = [(row.planned_at, row.closed_at or left_at) for row in rows if row.is_daily]
+    found = []
+    for problem in problems:
+        owed = due.get(problem.key)
+        if problem.problem == _NO_ROW and owed is not None:
+            is_behind = owed.is_daily and any(at < owed.due_at <= until for at, until in open_until)
+            if is_behind or not _was_sending(session, owed.due_at, left_at - _PLANNER_MAY_TAKE):
+                continue
+        found.append(problem)
+    return found
+
+
+def _left_at(session: Session, number: int, now: datetime) -> datetime:
+    query = select(Event.occurred_at).where(Event.enrollment_id == number, col(Event.kind).in_(_LEAVING))
+    return session.exec(query.order_by(col(Event.id).desc()).limit(1)).first() or now
+
+
+def _was_sending(session: Session, since: datetime, until: datetime) -> bool:
+    """Whether any mail left meanwhile: who sends also plans."""
+    query = select(Delivery.id).where(
+        col(Delivery.closed_at) > since, col(Delivery.closed_at) <= until, Delivery.state == DeliveryState.sent
+    )
+    return session.exec(query.limit(1)).first() is not None
+
+
+def _one_snapshot(session: Session) -> None:
+    """On SQLite a transaction reads one by itself."""
+    if session.get_bind().dialect.name == "postgresql" and not session.in_transaction():
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
 
 
 def _check_rows(rows: list[Delivery], alive: set[str]) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import CursorResult, Select, bindparam, func, text
 from sqlalchemy import select as sql_select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -39,10 +40,12 @@ from challenge.settings import OnUncertain, Settings
 
 STOPPED = "stop_sending"
 PAUSED = "pause:"
+REFUSED, REFUSED_COUNTS = "refused:", timedelta(hours=1)  # who refused us, and for how long that counts
 DEFERRED_LASTS = timedelta(hours=12)
 _ASKED_FOR = ~col(Delivery.is_daily) & ((col(Delivery.resends) > 0) | col(Delivery.key).like("resend:%"))
 _ONLY_TODAY = ("rest", "nudge")  # said a day late they would be wrong
 _LATE_BATCH = 500
+_LARGEST_CLAIM = 500  # as many mails as one worker takes at once
 PLAN_SECONDS, PLAN_SECONDS_BUSY = 0.7, 0.0  # while mails are due: one batch a tick
 _HELD = "state IN ('claimed', 'handed_over')"  # the words of `ix_delivery_held`: only held rows are looked at
 
@@ -137,7 +140,8 @@ def claim_due(
             .returning(col(Delivery.id))
         )
         ids = list(session.execute(claimed, _times(now)).scalars())
-        _spend(session, "all", settings.send_rate, len(ids))
+        if settings.send_rate and ids:
+            _spend(session, _budget(session, "all", _window(settings.send_rate)), settings.send_rate, len(ids))
         return ids
 
 
@@ -155,9 +159,15 @@ def stop_sending(session: Session, reason: str) -> None:
 
 
 def resume_sending(session: Session) -> bool:
-    """False when sending was not stopped."""
-    result: CursorResult[object] = session.exec(delete(Installation).where(col(Installation.name) == STOPPED))
-    return bool(result.rowcount)
+    """Lifts the stop and every domain's pause; what led to them counts no more. False when there was neither."""
+    stop: CursorResult[object] = session.exec(delete(Installation).where(col(Installation.name) == STOPPED))
+    is_held = col(RateBudget.free_at) > real_now()
+    held = session.exec(select(RateBudget).where(col(RateBudget.scope).startswith(PAUSED), is_held)).all()
+    session.exec(delete(RateBudget).where(col(RateBudget.scope).startswith(PAUSED)))
+    for row in session.exec(select(RateBudget).where(col(RateBudget.scope).startswith(REFUSED))):
+        row.free_at -= REFUSED_COUNTS
+        session.add(row)
+    return bool(stop.rowcount or held)
 
 
 def is_stopped(session: Session) -> str:
@@ -180,13 +190,14 @@ def over_domain_rate(session: Session, domains: Iterable[str], settings: Setting
     counts: dict[str, int] = {}
     for domain in domains:
         counts[domain] = counts.get(domain, 0) + 1
-    now, waits = real_now(), {}
+    now, waits, rate = real_now(), {}, settings.domain_rate
+    window = _window(rate)
     for domain in sorted(counts):
-        row = _budget(session, f"@{domain}")
-        if row.free_at > now + timedelta(seconds=1):
+        row = _budget(session, f"@{domain}", window + timedelta(seconds=_LARGEST_CLAIM / rate))
+        if row.free_at > now + window:
             waits[domain] = row.free_at - now
         else:
-            _spend(session, f"@{domain}", settings.domain_rate, counts[domain])
+            _spend(session, row, rate, counts[domain])
     return waits
 
 
@@ -333,26 +344,32 @@ def later(session: Session, row: Delivery, now: datetime, seconds: float) -> dat
     return next_waking(session.get_one(Subscriber, enrollment.subscriber_id).timezone, at)
 
 
-def _budget(session: Session, scope: str) -> RateBudget:
+def _budget(session: Session, scope: str, longest: timedelta) -> RateBudget:
+    """The scope's row, locked. Two workers may make it at the same moment. Nothing is given out further ahead than
+    `longest`: what lies beyond was written under a clock that has been set back since."""
     row = session.get(RateBudget, scope, with_for_update=True)
     if row is None:
-        row = RateBudget(scope=scope, free_at=real_now())
-        session.add(row)
-        session.flush()
+        insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        session.execute(insert(RateBudget).values(scope=scope, free_at=real_now()).on_conflict_do_nothing())
+        row = session.get_one(RateBudget, scope, with_for_update=True)
+    row.free_at = min(row.free_at, real_now() + longest)
     return row
 
 
+def _window(rate: float) -> timedelta:
+    """What may be given out ahead: a second's worth, or one mail where that takes longer."""
+    return timedelta(seconds=max(1.0, 1 / rate))
+
+
 def _allowance(session: Session, scope: str, rate: float, limit: int) -> int:
-    """How many of `limit` may go now: what the rate yields in the next second, less what was already given out."""
+    """How many of `limit` may go now: what the rate yields in the window ahead, less what was already given out."""
     if not rate:
         return limit
-    now = real_now()
-    ahead = (now + timedelta(seconds=1) - max(_budget(session, scope).free_at, now)).total_seconds()
-    return max(0, min(limit, int(ahead * rate + 1e-9)))
+    now, window = real_now(), _window(rate)
+    ahead = (now + window - max(_budget(session, scope, window).free_at, now)).total_seconds()
+    return max(0, min(limit, int(ahead * rate + 1e-3)))
 
 
-def _spend(session: Session, scope: str, rate: float, count: int) -> None:
-    if rate and count:
-        row = _budget(session, scope)
-        row.free_at = max(row.free_at, real_now()) + timedelta(seconds=count / rate)
-        session.add(row)
+def _spend(session: Session, row: RateBudget, rate: float, count: int) -> None:
+    row.free_at = max(row.free_at, real_now()) + timedelta(seconds=count / rate)
+    session.add(row)

@@ -2,8 +2,10 @@
 
 The ledger tells what was sent and deferred, `bounced` what came back; `watch` is asked by the dispatch loop and looks at
 most every half minute. What came back by plain mail anybody can write about a mail they got: it ends its own address, and
-counts here only when five people of three domains who had said yes are told of. All times are challenge time, but a domain's pause: that is real time, as any rate. Thresholds are
-the providers' own (Gmail and Yahoo: complaints under 0.1 %, never 0.3 %; Gmail's bulk rules from about 5,000 a day).
+counts here only when five people of three domains who had said yes are told of. All times are challenge time, but a domain's
+pause: that is real time, as any rate. What led to a stop or a pause leads to no second one: only what comes after it counts.
+Thresholds are the providers' own (Gmail and Yahoo: complaints under 0.1 %, never 0.3 %; Gmail's bulk rules from about 5,000
+a day).
 """
 
 from __future__ import annotations
@@ -15,13 +17,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import ColumnElement
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, col, delete, func, select
+from sqlmodel import Session, col, delete, func, or_, select
 
 from challenge.alerts import raise_alert
 from challenge.clock import real_now
 from challenge.db import Database
-from challenge.dispatch import PAUSED, is_stopped, stop_sending
+from challenge.dispatch import PAUSED, REFUSED, is_stopped, stop_sending
 from challenge.models import Alert, DomainHour, Enrollment, InboundReport, Installation, RateBudget, Subscriber
 from challenge.settings import Settings
 
@@ -37,6 +40,9 @@ _LEAST_BY_MAIL, _LEAST_DOMAINS_BY_MAIL = 5, 3
 _KEPT = timedelta(days=35)
 _LOOK_SECONDS = 30.0
 _TRIPPED = "guard_tripped"
+_PAUSED_AT = "paused_at:"
+PUT_OFF = "put_off:"  # since when a mail is
+_REMEMBERED = (_PAUSED_AT, PUT_OFF, REFUSED)  # scopes in challenge time
 _SUMS = ("sent", "deferred", "bounced", "complained")
 _table: Any = DomainHour.__table__  # type: ignore[attr-defined]
 _looked_at = 0.0
@@ -89,10 +95,14 @@ def tally(session: Session, counts: Mapping[tuple[str, str], int], now: datetime
         row[what] += count
     if not rows:
         return
-    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    made = insert(_table).values([rows[domain] for domain in sorted(rows)])
+    made = _insert(session, _table).values([rows[domain] for domain in sorted(rows)])
     more = {name: _table.c[name] + made.excluded[name] for name in _SUMS}
     session.execute(made.on_conflict_do_update(index_elements=["domain", "hour"], set_=more))
+
+
+def _insert(session: Session, table: Any) -> Any:
+    """An INSERT that can say what follows when the row is there: two workers may write the same at the same moment."""
+    return (sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert)(table)
 
 
 def domain_of(email_key: str) -> str:
@@ -125,13 +135,20 @@ def watch(database: Database, settings: Settings, now: datetime, *, every: float
         return False
     _looked_at = time.monotonic()
     with database.read() as session:
-        if not _verdicts(session, settings, now):
+        old = select(RateBudget.scope).where(_is_forgotten(now)).limit(1)
+        if not _verdicts(session, settings, now) and session.exec(old).first() is None:
             return True
     with database.write() as session:
         for verdict in _verdicts(session, settings, now):
             _act(session, verdict, now)
         session.exec(delete(DomainHour).where(col(DomainHour.hour) < now - _KEPT))
+        session.exec(delete(RateBudget).where(_is_forgotten(now)))
     return True
+
+
+def _is_forgotten(now: datetime) -> ColumnElement[bool]:
+    scopes = (col(RateBudget.scope).startswith(prefix) for prefix in _REMEMBERED)
+    return or_(*scopes) & (col(RateBudget.free_at) < now - _KEPT)
 
 
 @dataclass(frozen=True)
@@ -145,16 +162,15 @@ class Verdict:
 
 
 def _verdicts(session: Session, settings: Settings, now: datetime) -> list[Verdict]:
-    since = _tripped_at(session)
-    week = _by_domain(session, _later(now - COMPLAINTS_WITHIN, since))
-    day = _by_domain(session, _later(now - DAY, since))
-    soon = _by_domain(session, _later(now - DEFERRALS_WITHIN, since))
+    since, paused_at = _tripped_at(session), _paused_at(session)
+    week_ago, day_ago, soon = (_later(now - span, since) for span in (COMPLAINTS_WITHIN, DAY, DEFERRALS_WITHIN))
+    week, day = _by_domain(session, week_ago), _by_domain(session, day_ago)
     found = [*_of_all(_total(week), _total(day), settings), *_gmail(session, now)]
-    for sums in week:
+    for sums in _since_pause(session, "complaints", week, week_ago, paused_at):
         found += _complaints(sums, settings, f"the mails to {sums.domain}", sums.domain)
-    for sums in day:
+    for sums in _since_pause(session, "bounces", day, day_ago, paused_at):
         found += _bounces(sums, settings, f"the mails to {sums.domain}", sums.domain)
-    for sums in soon:
+    for sums in _since_pause(session, "deferrals", _by_domain(session, soon), soon, paused_at):
         found += _deferrals(sums, settings)
     return [verdict for verdict in found if not _is_known(session, verdict)]
 
@@ -214,7 +230,15 @@ def _act(session: Session, verdict: Verdict, now: datetime) -> None:
         stop_sending(session, verdict.words)
         session.merge(Installation(name=_TRIPPED, value=now.isoformat()))
     elif verdict.pause:
-        session.merge(RateBudget(scope=f"{PAUSED}{verdict.pause}"[:255], free_at=real_now() + PAUSE))
+        pause(session, verdict.pause)
+        session.merge(RateBudget(scope=f"{_PAUSED_AT}{verdict.code}"[:255], free_at=now))
+
+
+def pause(session: Session, domain: str) -> None:
+    """No mail to this recipient domain for an hour of real time, or until `resume_sending`."""
+    until = {"free_at": real_now() + PAUSE}
+    made = _insert(session, RateBudget).values(scope=f"{PAUSED}{domain}"[:255], **until)
+    session.execute(made.on_conflict_do_update(index_elements=["scope"], set_=until))
 
 
 def _is_known(session: Session, verdict: Verdict) -> bool:
@@ -228,11 +252,15 @@ def _is_known(session: Session, verdict: Verdict) -> bool:
     return alert is not None and alert.text == verdict.words
 
 
-def _by_domain(session: Session, since: datetime) -> list[Sums]:
+def _by_domain(session: Session, since: datetime, domain: str = "") -> list[Sums]:
     sums = [func.sum(getattr(DomainHour, name)) for name in _SUMS]
     query = select(DomainHour.domain, *sums).where(col(DomainHour.hour) > since).group_by(DomainHour.domain)
-    found = [Sums(domain, *(int(count or 0) for count in counts)) for domain, *counts in session.execute(query)]
-    return _with_mail(found, _told_by_mail(session, since, "bounced"), _told_by_mail(session, since, "complained"))
+    if domain:
+        query = query.where(DomainHour.domain == domain)
+    found = [Sums(name, *(int(count or 0) for count in counts)) for name, *counts in session.execute(query)]
+    told = [_told_by_mail(session, since, what) for what in ("bounced", "complained")]
+    bounced, complained = (Counter({domain: one[domain]}) if domain else one for one in told)
+    return _with_mail(found, +bounced, +complained)
 
 
 def _told_by_mail(session: Session, since: datetime, what: str) -> Counter[str]:
@@ -274,6 +302,23 @@ def _tripped_at(session: Session) -> datetime | None:
     """What led to the last stop was judged by a human who resumed: it does not trip the breaker again."""
     row = session.get(Installation, _TRIPPED)
     return datetime.fromisoformat(row.value) if row else None
+
+
+def _paused_at(session: Session) -> dict[str, datetime]:
+    """By a verdict's code: when it last paused its domain."""
+    rows = session.exec(select(RateBudget).where(col(RateBudget.scope).startswith(_PAUSED_AT)))
+    return {row.scope.removeprefix(_PAUSED_AT): row.free_at for row in rows}
+
+
+def _since_pause(
+    session: Session, what: str, sums: list[Sums], since: datetime, paused_at: Mapping[str, datetime]
+) -> list[Sums]:
+    """The sums since `since`; of a domain that was paused meanwhile for this reason, only what came after."""
+    found: list[Sums] = []
+    for one in sums:
+        at = paused_at.get(f"{what}:{one.domain}", since)
+        found += [one] if at <= since else _by_domain(session, at, one.domain)
+    return found
 
 
 def _later(one: datetime, other: datetime | None) -> datetime:

@@ -22,8 +22,9 @@ from challenge.alerts import raise_alert
 from challenge.bounced import hard_bounce, soft_bounce
 from challenge.db import Database
 from challenge.delivery.book import NotWritten, book_of
+from challenge.delivery.refusals import weighed
 from challenge.delivery.relay import said
-from challenge.delivery.retry import Decision, decide
+from challenge.delivery.retry import Decision
 from challenge.delivery.smtp import Kind, Outcome
 from challenge.dispatch import close_uncertain, later, stop_sending
 from challenge.errors import NotFound
@@ -224,7 +225,7 @@ class DeliveryLedger:
         row = session.get_one(Delivery, outcome.id, with_for_update=True, populate_existing=True)
         if row.claimed_by != self._worker or row.state not in (DeliveryState.claimed, DeliveryState.handed_over):
             return  # closed by somebody else while we held it: their word stands
-        decision = decide(outcome, row.strikes)
+        decision = weighed(session, row, outcome, now)
         if decision.state is DeliveryState.uncertain:
             close_uncertain(session, row, self._settings, now, decision.reason)
             return

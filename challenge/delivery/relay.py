@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from challenge.delivery.replies import Reply, Stage
 from challenge.errors import ChallengeError, SettingsError
 
-_LONGEST_REPLY = 64 * 1024
+_LONGEST_REPLY, _MOST_LINES = 64 * 1024, 100
 _PORTS = {"smtps": 465, "smtp": 587, "smtp+plain": 25}
 
 
@@ -84,6 +84,7 @@ class Line(asyncio.Protocol):
         self.opened_at = 0.0
         self._buffer = b""
         self._part: list[bytes] = []
+        self._part_bytes = 0
         self._replies: deque[tuple[int, str]] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._may_write = asyncio.Event()
@@ -120,6 +121,8 @@ class Line(asyncio.Protocol):
             return
         *rows, self._buffer = self._buffer.split(b"\n")
         for row in rows:
+            if self._lost:
+                break
             self._row(row.rstrip(b"\r"))
         self._wake()
 
@@ -207,6 +210,11 @@ class Line(asyncio.Protocol):
             self._lose("the relay mixes codes in one reply")
             return
         self._part.append(row)
+        self._part_bytes += len(row)
+        if len(self._part) > _MOST_LINES or self._part_bytes > _LONGEST_REPLY:
+            self._part = []
+            self._lose("the relay talks too much")
+            return
         if glue != b"-":
             text = "\n".join([part[4:].decode("utf-8", "replace") for part in self._part])
             if not text.isprintable():
@@ -214,7 +222,7 @@ class Line(asyncio.Protocol):
             self._replies.append((int(code), text))
             if len(self._part) > 1:
                 self.lines = [part[4:].decode("ascii", "replace") for part in self._part]
-            self._part = []
+            self._part, self._part_bytes = [], 0
 
     def _expect(self, seconds: float) -> None:
         """One timer per line, moved on only when it fires: setting one per reply was a tenth of the sender's CPU."""
@@ -281,7 +289,9 @@ async def open_line(
         raise
     except ssl.SSLError as error:
         await _drop(line)
-        raise CannotOpen(Stage.starttls, f"TLS with {url.host} failed: {error.reason or error}", fatal=True) from error
+        untrusted = isinstance(error, ssl.SSLCertVerificationError)  # anything else may be over in a minute
+        words = f"TLS with {url.host} failed: {error.reason or error}"
+        raise CannotOpen(Stage.starttls, words, fatal=untrusted) from error
     except (OSError, LineLost, TimeoutError) as error:
         await _drop(line)
         raise CannotOpen(stage, f"no line to {url.host}:{url.port} at {stage}: {str(error) or 'timed out'}") from error

@@ -158,6 +158,7 @@ class _Said:
         return seconds
 
 
+_NO_MAILBOX = ("1.1", "1.2", "1.3", "1.6", "1.10")
 _Rule = tuple[Callable[[_Said], bool], Verdict, str, int]
 
 _EITHER: tuple[_Rule, ...] = (
@@ -168,6 +169,12 @@ _EITHER: tuple[_Rule, ...] = (
 
 _TEMPORARY: tuple[_Rule, ...] = (
     (lambda s: s.code in (432, 454), Verdict.retry_untouched, "the relay cannot check credentials now", _HOST_RETRY),
+    (
+        lambda s: s.detail == "3.1" and "mailbox" not in s.text,
+        Verdict.retry_untouched,
+        "the receiving system has no room",
+        _FIRST_RETRY,
+    ),
     (lambda s: s.detail == "2.2" or _says_full(s.text), Verdict.mailbox_full, "mailbox full", _FULL_RETRY),
     (lambda s: _says_greylist(s.text), Verdict.defer, "greylisted", _GREYLIST_RETRY),
     (lambda s: s.is_about_sender, Verdict.retry_untouched, "the relay does not take our sender now", _FIRST_RETRY),
@@ -188,12 +195,18 @@ _PERMANENT: tuple[_Rule, ...] = (
         "the mailbox receives too much now",
         _FIRST_RETRY,
     ),
+    (
+        lambda s: s.reply.stage is not Stage.mail and s.detail in _NO_MAILBOX and _says_unknown(s.text),
+        Verdict.dead_address,
+        "no such mailbox",
+        0,
+    ),
     (lambda s: s.detail.startswith("7."), Verdict.sender_refused, "refused by policy or reputation", 0),
     (lambda s: _says_policy(s.text), Verdict.sender_refused, "refused by policy or reputation", 0),
     (lambda s: s.detail in ("1.7", "1.8"), Verdict.sender_refused, "our sender address is refused", 0),
     (lambda s: s.detail.startswith("6."), Verdict.our_fault, "the relay cannot read our message", 0),
     (
-        lambda s: s.reply.stage is not Stage.mail and s.detail in ("1.1", "1.2", "1.3", "1.6", "1.10"),
+        lambda s: s.reply.stage is not Stage.mail and s.detail in _NO_MAILBOX,
         Verdict.dead_address,
         "no such mailbox",
         0,

@@ -5,19 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from challenge.delivery.relay import said
-from challenge.delivery.replies import Judgement, Verdict, classify
+from challenge.delivery.replies import Judgement, Reply, Stage, Verdict, classify
 from challenge.delivery.smtp import Kind, Outcome
 from challenge.models import DeliveryState
 
 MAX_STRIKES = 8
 _LONGEST_WAIT = 4 * 3600.0
 UNMADE_WAITS = 600.0
+REFUSED_WAITS = 3600.0
+_ABOUT_US = (Stage.connect, Stage.banner, Stage.ehlo, Stage.starttls, Stage.auth, Stage.mail)  # nobody else was named
+_LOGIN = (530, 534, 535, 538)
 
 
 @dataclass(frozen=True)
 class Decision:
     """The row's next state. `retry_seconds`: in challenge time; `suppress`: the address is dead, `soft`: this mailbox
-    did not take it this time; `alert`: code, words; `stop`: the whole queue must wait for a human."""
+    did not take it this time; `alert`: code, words; `stop`: the whole queue must wait for a human; `refuses_us`: one
+    receiver may mean us, and `refusals` asks whether others do; `lasts`: put off again and again without a strike."""
 
     state: DeliveryState
     reason: str = ""
@@ -27,6 +31,8 @@ class Decision:
     soft: bool = False
     alert: tuple[str, str] | None = None
     stop: bool = False
+    refuses_us: bool = False
+    lasts: bool = False
 
 
 def decide(outcome: Outcome, strikes: int) -> Decision:
@@ -42,15 +48,16 @@ def decide(outcome: Outcome, strikes: int) -> Decision:
         )
     if outcome.kind is Kind.unsent or outcome.reply is None:
         return Decision(DeliveryState.scheduled, outcome.why)
-    return _refused(classify(outcome.reply), said(outcome.reply), strikes)
+    return _refused(classify(outcome.reply), outcome.reply, strikes)
 
 
-def _refused(judgement: Judgement, words_of_relay: str, strikes: int) -> Decision:
+def _refused(judgement: Judgement, reply: Reply, strikes: int) -> Decision:
+    words_of_relay = said(reply)
     reason = f"{judgement.reason}: {words_of_relay}"[:300]
     wait = min(judgement.first_retry_seconds * 2**strikes, _LONGEST_WAIT)
     match judgement.verdict:
         case Verdict.retry_untouched:
-            return Decision(DeliveryState.scheduled, reason, wait)
+            return Decision(DeliveryState.scheduled, reason, wait, lasts=True)
         case Verdict.defer | Verdict.mailbox_full:
             soft = judgement.verdict is Verdict.mailbox_full
             if strikes + 1 >= MAX_STRIKES:
@@ -63,12 +70,20 @@ def _refused(judgement: Judgement, words_of_relay: str, strikes: int) -> Decisio
             return Decision(DeliveryState.failed, reason, strike=True, soft=True)
         case Verdict.sender_refused:
             words = f"A receiver refuses us, not the person: {words_of_relay}. Look at SPF, DKIM, DMARC and reputation."
-            return Decision(DeliveryState.scheduled, reason, alert=("sender_refused", words), stop=True)
+            return _at_whom(reply, reason, ("sender_refused", words))
         case Verdict.our_fault:
             words = f"A message of ours was not taken: {words_of_relay}."
             return Decision(DeliveryState.failed, reason, alert=("our_fault", words))
         case Verdict.configuration:
             words = f"The relay does not accept us: {words_of_relay}. Check CHALLENGE_SMTP_URL, then run `challenge resume-sending`."
-            return Decision(DeliveryState.scheduled, reason, alert=("configuration", words), stop=True)
+            return _at_whom(reply, reason, ("configuration", words))
         case _:
             return Decision(DeliveryState.sent)
+
+
+def _at_whom(reply: Reply, reason: str, alert: tuple[str, str]) -> Decision:
+    """A relay that takes neither our login nor our sender refuses every mail. After RCPT it may pass on what one receiver
+    says: one person's server must not stop the mails of all."""
+    if reply.stage in _ABOUT_US or reply.code in _LOGIN:
+        return Decision(DeliveryState.scheduled, reason, alert=alert, stop=True)
+    return Decision(DeliveryState.scheduled, reason, REFUSED_WAITS, alert=alert, refuses_us=True, lasts=True)

@@ -227,7 +227,7 @@ def test_it_brings_a_person_through_the_five_days_in_a_browser(running: Callable
         browser.close()
     numbers = json.loads(service.command("stats", "--json").stdout)
     assert [[int(cells[i]) for i in (0, 1, 2, 3, 4, 5)] for cells in shown] == [
-        [day["day"], day["sent"], day["opened_people"], day["opened_proxy"], day["clicked"], day["done"]]
+        [day["day"], day["sent"], day["opened_least"], day["opened_most"], day["clicked"], day["done"]]
         for day in numbers["days"]
     ]
     assert [(day["sent"], day["clicked"], day["done"]) for day in numbers["days"]] == [(1, 1, 1)] * 5

@@ -205,7 +205,7 @@ def test_it_comes_back_after_greylisting(engine: Any, relay: Any) -> None:
 
 def test_it_stops_the_queue_and_blames_nobody_when_the_sender_is_refused(engine: Any, relay: Any) -> None:
     engine.sign_up("ana@example.com")
-    relay.say = lambda word, _to: "550 5.7.1 rejected by policy" if word == "DOT" else None
+    relay.say = lambda word, _to: "550 5.7.1 rejected by policy" if word == "MAIL" else None
     engine.send()
     row = engine.row("welcome")
     assert (row.state, row.strikes) == (DeliveryState.scheduled, 0)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
+from challenge import dispatch, guards
 from challenge.db import Database
 from challenge.dispatch import is_stopped, paused_domains, resume_sending
 from challenge.events import lock
@@ -122,6 +123,45 @@ def test_it_does_not_trip_again_over_what_a_human_has_judged(database: Database)
     assert look(database, NOON + timedelta(hours=4))[0]
 
 
+@pytest.mark.parametrize(
+    ("counts", "least"),
+    [
+        ({"sent": 900, "complained": 3}, timedelta(days=7)),
+        ({"sent": 300, "bounced": 60}, timedelta(days=1)),
+        ({"sent": 90, "deferred": 150}, timedelta(hours=2)),
+    ],
+)
+def test_it_leaves_a_domain_alone_for_an_hour_and_not_again_over_the_same_mails(
+    database: Database, monkeypatch: pytest.MonkeyPatch, counts: dict[str, int], least: timedelta
+) -> None:
+    real = [datetime(2026, 1, 1, tzinfo=UTC)]
+    for module in (guards, dispatch):
+        monkeypatch.setattr(module, "real_now", lambda: real[0])
+    count(database, "other.example", hours_ago=0, sent=9000)
+    count(database, "gmail.com", hours_ago=0, **counts)
+    held, step = timedelta(), timedelta(minutes=10)
+    for turn in range(int(least * 1.2 / step)):
+        stopped, domains, _ = look(database, NOON + turn * step)
+        assert not stopped
+        held += step if domains else timedelta()
+        real[0] += step
+    assert held == timedelta(hours=1)
+    again = -(least * 1.2 / timedelta(hours=1) + 1)
+    count(database, "gmail.com", hours_ago=again, **counts)
+    count(database, "other.example", hours_ago=again, sent=9000)
+    assert look(database, NOON + least * 1.2 + timedelta(hours=1, minutes=10))[1] == {"gmail.com"}
+
+
+def test_a_human_can_end_a_pause(database: Database) -> None:
+    count(database, sent=1000, complained=4)
+    count(database, "gmail.com", sent=3500)
+    assert look(database)[1] == {"example.com"}
+    with database.write() as session:
+        assert resume_sending(session)
+        assert not resume_sending(session)
+    assert look(database, NOON + timedelta(minutes=1))[1] == set()
+
+
 def test_it_looks_now_and_then_and_costs_little(database: Database) -> None:
     for number in range(200):
         count(database, f"d{number}.example", sent=1)
@@ -147,9 +187,8 @@ def test_it_is_told_by_the_sender_and_holds_a_paused_domain_back(engine: Any, re
         told = numbers(session, engine.now)
     assert (told.day.sent, told.day.deferred, told.day.complained) == (1, 1, 1)
     count(engine.database, "example.com", sent=1000, complained=30)
+    count(engine.database, "many.example", sent=20_000)
     assert watch(engine.database, engine.settings, NOON, every=0)
-    with engine.database.write() as session:
-        resume_sending(session)
     relay.say = lambda _word, _to: None
     engine.sign_up("eve@example.com")
     engine.sign_up("joy@other.example")
@@ -157,6 +196,11 @@ def test_it_is_told_by_the_sender_and_holds_a_paused_domain_back(engine: Any, re
     engine.drain()
     assert relay.keys("eve@example.com") == []
     assert relay.keys("joy@other.example") == ["welcome"]
+    with engine.database.write() as session:
+        resume_sending(session)
+    engine.now += timedelta(hours=1)
+    engine.drain()
+    assert relay.keys("eve@example.com") == ["welcome"]
 
 
 def tell(engine: Any, report: Report, number: int, source: str) -> None:
