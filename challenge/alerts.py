@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from challenge.clock import real_now
@@ -9,11 +12,14 @@ from challenge.models import Alert
 
 
 def raise_alert(session: Session, code: str, words: str) -> None:
-    """Tells the humans, once per code while it lasts; the dashboard and `doctor` show it."""
+    """Tells the humans, once per code while it lasts; the dashboard and `doctor` show it. The first of a code may be raised
+    by two workers in the same moment."""
     now = real_now()
     row = session.get(Alert, code)
-    if row is None:
-        session.add(Alert(code=code, text=words, raised_at=now, seen_at=now))
-    else:
+    if row is not None:
         row.count, row.seen_at, row.text = row.count + 1, now, words
         session.add(row)
+        return
+    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    first = {"code": code, "text": words, "raised_at": now, "seen_at": now, "count": 1}
+    session.execute(insert(Alert).values(first).on_conflict_do_nothing())

@@ -154,8 +154,10 @@ def count_due(session: Session, challenge: Challenge, settings: Settings, now: d
 
 
 def stop_sending(session: Session, reason: str) -> None:
-    """No mail leaves until `resume_sending`; what is due stays due."""
-    session.merge(Installation(name=STOPPED, value=reason))
+    """No mail leaves until `resume_sending`; what is due stays due. Two may stop it in the same moment."""
+    made = _inserts(session)(Installation).values(name=STOPPED, value=reason)
+    session.execute(made.on_conflict_do_update(index_elements=["name"], set_={"value": reason}))
+    session.get(Installation, STOPPED, populate_existing=True)
 
 
 def resume_sending(session: Session) -> bool:
@@ -344,13 +346,17 @@ def later(session: Session, row: Delivery, now: datetime, seconds: float) -> dat
     return next_waking(session.get_one(Subscriber, enrollment.subscriber_id).timezone, at)
 
 
+def _inserts(session: Session) -> Any:
+    """The `insert` that knows what to do when somebody else was first."""
+    return sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+
+
 def _budget(session: Session, scope: str, longest: timedelta) -> RateBudget:
     """The scope's row, locked. Two workers may make it at the same moment. Nothing is given out further ahead than
     `longest`: what lies beyond was written under a clock that has been set back since."""
     row = session.get(RateBudget, scope, with_for_update=True)
     if row is None:
-        insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        session.execute(insert(RateBudget).values(scope=scope, free_at=real_now()).on_conflict_do_nothing())
+        session.execute(_inserts(session)(RateBudget).values(scope=scope, free_at=real_now()).on_conflict_do_nothing())
         row = session.get_one(RateBudget, scope, with_for_update=True)
     row.free_at = min(row.free_at, real_now() + longest)
     return row

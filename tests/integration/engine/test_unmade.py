@@ -5,17 +5,22 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import select
 
 import worker
 from challenge import jobs
+from challenge.alerts import raise_alert
+from challenge.db import Database
 from challenge.delivery import send
+from challenge.dispatch import is_stopped, stop_sending
 from challenge.models import Alert, Delivery, DeliveryState
 from challenge.programme.definition import shipped
 from challenge.programme.source import ContentError
@@ -106,3 +111,30 @@ def test_a_broken_template_stops_the_start(tmp_path: Path, words: str, told: str
     with pytest.raises(ContentError, match=told) as refused:
         Templates(shipped(), "https://x.example", "1 Main Street", folders=folders).check()
     assert "confirm" in str(refused.value)
+
+
+def test_two_may_stop_sending_and_raise_the_first_alert_in_the_same_moment(engine: Any) -> None:
+    both, failed = threading.Barrier(2), []
+
+    def go(number: int) -> None:
+        database = Database(engine.database.url)
+        try:
+            both.wait(5)
+            with database.write() as session:
+                raise_alert(session, "relay", f"told by {number}")
+                stop_sending(session, f"stopped by {number}")
+                time.sleep(0.2)
+        except SQLAlchemyError as error:
+            failed.append(error)
+        finally:
+            database.close()
+
+    threads = [threading.Thread(target=go, args=(number,)) for number in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert "told by" in alerts(engine)["relay"]
+    with engine.database.read() as session:
+        assert is_stopped(session).startswith("stopped by")
