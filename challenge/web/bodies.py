@@ -2,7 +2,7 @@
 
 A thread that waits for a body waits as long as its sender likes: granian has no time limit for that, and a read that is
 given up holds up its whole event loop. So a body is read here, at most half of the threads wait for one at a time, and a
-request beyond them is told at once to come again. The other half is there for pages, opens, clicks and health.
+request beyond them is told to come again. The other half is there for pages, opens, clicks and health.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from challenge.web import LONGEST_BODY
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+_TURN_SECONDS = 0.1  # bodies that came with their headers are read in less, however many come at once
 _BODILESS = ("GET", "HEAD", "OPTIONS")
 _BUSY = (
     "503 Service Unavailable",
@@ -44,7 +45,7 @@ class Bodies:
 
     def _read(self, environ: WSGIEnvironment, length: int) -> bytes | tuple[str, bytes]:
         """The whole body, or what to answer instead."""
-        if not self._waiting.acquire(blocking=False):
+        if not self._waiting.acquire(timeout=_TURN_SECONDS):
             return _BUSY
         try:
             body = environ["wsgi.input"].read(length)
