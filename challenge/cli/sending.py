@@ -50,7 +50,7 @@ def stop_sending(reason: str) -> None:
 
 @cli.command("resume-sending")
 def resume_sending() -> None:
-    """Lets mails leave again, also to domains that the guards left alone."""
+    """Lets mails leave again, to paused domains too."""
     from challenge.dispatch import resume_sending as resume
 
     _, _, database = opened()
