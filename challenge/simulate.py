@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 import http.client
 import itertools
-import json
 import random
 import re
 import threading
@@ -234,7 +233,8 @@ class Crowd:
             self._seen["visits"] += 1
             page = f"/?utm_source={person.source}" if person.source else "/"
             self._request("GET", page, agent=f"{_AGENTS['browser']} Visitor/{self._seen['visits']}")
-        self._request("POST", "/api/v1/signups", json.dumps(fields), {"Content-Type": "application/json"})
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        self._request("POST", "/signup", urlencode(fields), form)
         self._seen["signed up"] += 1
 
     def _confirm(self, person: Person, mail: _Mail) -> None:

@@ -271,3 +271,18 @@ def test_the_api_tells_the_last_audit_and_runs_none(small_desk: Any) -> None:
     told = client.get("/api/v1/audit", headers=headers).json
     assert (told["owed"], told["balanced"]) == (kept.owed, kept.balanced)
     assert told["ran_at"] == kept.ran_at.isoformat()
+
+
+@pytest.mark.parametrize("page", ["", "funnel", "sources", "weeks", "people"])
+def test_every_row_has_a_cell_for_every_column(town: Any, page: str) -> None:
+    browser = town.browser("owner")
+    town.browser().get("/?utm_source=podcast")  # somebody who only looked
+    shown = browser.get(f"/dashboard/{page}").get_data(as_text=True)
+    tables = re.findall(r"<table.*?</table>", shown, re.DOTALL)
+    assert tables or page == "people"
+    for table in tables:
+        head, _, body = table.partition("</thead>")
+        columns = head.count("<th")
+        for row in re.findall(r"<tr.*?</tr>", body, re.DOTALL):
+            if "colspan" not in row:
+                assert len(re.findall(r"<t[hd][ >]", row)) == columns - head.count("<thead"), row
