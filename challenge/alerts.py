@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from challenge.clock import real_now
+from challenge.db import inserting
 from challenge.models import Alert
 
 
@@ -20,6 +18,5 @@ def raise_alert(session: Session, code: str, words: str) -> None:
         row.count, row.seen_at, row.text = row.count + 1, now, words
         session.add(row)
         return
-    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     first = {"code": code, "text": words, "raised_at": now, "seen_at": now, "count": 1}
-    session.execute(insert(Alert).values(first).on_conflict_do_nothing())
+    session.execute(inserting(session, Alert).values(first).on_conflict_do_nothing())

@@ -29,6 +29,7 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
@@ -127,6 +128,11 @@ def among(session: Session, column: Any, values: Sequence[int] | Sequence[str]) 
         found = func.json_each(json.dumps(values)).table_valued("value")
         return column.in_(select(found.c.value))  # type: ignore[no-any-return]
     return column == any_(literal(list(values), ARRAY(column.type)))  # type: ignore[no-any-return]
+
+
+def inserting(session: Session, table: Any) -> Any:
+    """An INSERT that can say what follows when the row is there: two processes may write the same in the same moment."""
+    return (sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert)(table)
 
 
 def newest_revision() -> str:

@@ -5,20 +5,18 @@ Several dispatchers may tick on one database: every step is a conditional change
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import CursorResult, Select, bindparam, func, text
 from sqlalchemy import select as sql_select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
 
 from challenge.alerts import raise_alert
 from challenge.clock import keep, real_now
-from challenge.db import Database, among
+from challenge.db import Database, inserting
 from challenge.events import append, lock
 from challenge.journey import ANSWERS, MISSES_BEFORE_EXPIRED, MORNING_LASTS, next_waking
 from challenge.models import (
@@ -36,16 +34,15 @@ from challenge.models import (
 )
 from challenge.plan import plan_for, plan_now
 from challenge.programme.definition import Challenge
+from challenge.rates import PAUSED, give_back, take
 from challenge.settings import OnUncertain, Settings
 
 STOPPED = "stop_sending"
-PAUSED = "pause:"
 REFUSED, REFUSED_COUNTS = "refused:", timedelta(hours=1)  # who refused us, and for how long that counts
 DEFERRED_LASTS = timedelta(hours=12)
 _ASKED_FOR = ~col(Delivery.is_daily) & ((col(Delivery.resends) > 0) | col(Delivery.key).like("resend:%"))
 _ONLY_TODAY = ("rest", "nudge")  # said a day late they would be wrong
 _LATE_BATCH = 500
-_LARGEST_CLAIM = 500  # as many mails as one worker takes at once
 PLAN_SECONDS, PLAN_SECONDS_BUSY = 0.7, 0.0  # while mails are due: one batch a tick
 _HELD = "state IN ('claimed', 'handed_over')"  # the words of `ix_delivery_held`: only held rows are looked at
 
@@ -129,7 +126,7 @@ def claim_due(
     with database.write() as session:
         if is_stopped(session):
             return []
-        allowed = _allowance(session, "all", settings.send_rate, limit)
+        allowed = take(session, settings.send_rate, limit)
         if allowed == 0:
             return []
         wanted = _DUE[needs_review(challenge, settings)].limit(allowed).with_for_update(skip_locked=True)
@@ -140,8 +137,7 @@ def claim_due(
             .returning(col(Delivery.id))
         )
         ids = list(session.execute(claimed, _times(now)).scalars())
-        if settings.send_rate and ids:
-            _spend(session, _budget(session, "all", _window(settings.send_rate)), settings.send_rate, len(ids))
+        give_back(session, settings.send_rate, allowed - len(ids))
         return ids
 
 
@@ -155,7 +151,7 @@ def count_due(session: Session, challenge: Challenge, settings: Settings, now: d
 
 def stop_sending(session: Session, reason: str) -> None:
     """No mail leaves until `resume_sending`; what is due stays due. Two may stop it in the same moment."""
-    made = _inserts(session)(Installation).values(name=STOPPED, value=reason)
+    made = inserting(session, Installation).values(name=STOPPED, value=reason)
     session.execute(made.on_conflict_do_update(index_elements=["name"], set_={"value": reason}))
     session.get(Installation, STOPPED, populate_existing=True)
 
@@ -176,31 +172,6 @@ def is_stopped(session: Session) -> str:
     """Why sending is stopped; an empty word when it is not."""
     row = session.get(Installation, STOPPED)
     return row.value or "stopped" if row else ""
-
-
-def paused_domains(session: Session, domains: Iterable[str]) -> dict[str, timedelta]:
-    """For each recipient domain that the guards hold back, how long (real time) it must wait."""
-    now, scopes = real_now(), [f"{PAUSED}{domain}" for domain in set(domains)]
-    held = select(RateBudget).where(among(session, col(RateBudget.scope), scopes), col(RateBudget.free_at) > now)
-    return {row.scope.removeprefix(PAUSED): row.free_at - now for row in session.exec(held)}
-
-
-def over_domain_rate(session: Session, domains: Iterable[str], settings: Settings) -> dict[str, timedelta]:
-    """For each recipient domain over its rate (one entry per mail in `domains`), how long (real time) it must wait."""
-    if not settings.domain_rate:
-        return {}
-    counts: dict[str, int] = {}
-    for domain in domains:
-        counts[domain] = counts.get(domain, 0) + 1
-    now, waits, rate = real_now(), {}, settings.domain_rate
-    window = _window(rate)
-    for domain in sorted(counts):
-        row = _budget(session, f"@{domain}", window + timedelta(seconds=_LARGEST_CLAIM / rate))
-        if row.free_at > now + window:
-            waits[domain] = row.free_at - now
-        else:
-            _spend(session, row, rate, counts[domain])
-    return waits
 
 
 def needs_review(challenge: Challenge, settings: Settings) -> bool:
@@ -285,9 +256,7 @@ def _move(session: Session, number: int | None, challenge: Challenge, settings: 
         return
     why = ours or "outage"
     append(session, enrollment, EventKind.missed, now, delivery=row, detail={"key": row.key, "why": why})
-    plan_now(
-        session, enrollment, challenge.length, now
-    )  # or the next look would find the same morning missed once more
+    plan_now(session, enrollment, challenge.length, now)  # or the next look finds the same morning missed again
 
 
 def _dead_holders(session: Session, settings: Settings) -> set[str]:
@@ -344,38 +313,3 @@ def later(session: Session, row: Delivery, now: datetime, seconds: float) -> dat
         return at
     enrollment = session.get_one(Enrollment, row.enrollment_id)
     return next_waking(session.get_one(Subscriber, enrollment.subscriber_id).timezone, at)
-
-
-def _inserts(session: Session) -> Any:
-    """The `insert` that knows what to do when somebody else was first."""
-    return sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-
-
-def _budget(session: Session, scope: str, longest: timedelta) -> RateBudget:
-    """The scope's row, locked. Two workers may make it at the same moment. Nothing is given out further ahead than
-    `longest`: what lies beyond was written under a clock that has been set back since."""
-    row = session.get(RateBudget, scope, with_for_update=True)
-    if row is None:
-        session.execute(_inserts(session)(RateBudget).values(scope=scope, free_at=real_now()).on_conflict_do_nothing())
-        row = session.get_one(RateBudget, scope, with_for_update=True)
-    row.free_at = min(row.free_at, real_now() + longest)
-    return row
-
-
-def _window(rate: float) -> timedelta:
-    """What may be given out ahead: a second's worth, or one mail where that takes longer."""
-    return timedelta(seconds=max(1.0, 1 / rate))
-
-
-def _allowance(session: Session, scope: str, rate: float, limit: int) -> int:
-    """How many of `limit` may go now: what the rate yields in the window ahead, less what was already given out."""
-    if not rate:
-        return limit
-    now, window = real_now(), _window(rate)
-    ahead = (now + window - max(_budget(session, scope, window).free_at, now)).total_seconds()
-    return max(0, min(limit, int(ahead * rate + 1e-3)))
-
-
-def _spend(session: Session, row: RateBudget, rate: float, count: int) -> None:
-    row.free_at = max(row.free_at, real_now()) + timedelta(seconds=count / rate)
-    session.add(row)

@@ -18,14 +18,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, func, or_, select
 
 from challenge.alerts import raise_alert
 from challenge.clock import real_now
-from challenge.db import Database
-from challenge.dispatch import PAUSED, REFUSED, is_stopped, stop_sending
+from challenge.db import Database, inserting
+from challenge.dispatch import REFUSED, is_stopped, stop_sending
 from challenge.models import Alert, DomainHour, Enrollment, InboundReport, Installation, RateBudget, Subscriber
+from challenge.rates import PAUSED
 from challenge.settings import Settings
 
 DAY = timedelta(hours=24)
@@ -95,14 +95,9 @@ def tally(session: Session, counts: Mapping[tuple[str, str], int], now: datetime
         row[what] += count
     if not rows:
         return
-    made = _insert(session, _table).values([rows[domain] for domain in sorted(rows)])
+    made = inserting(session, _table).values([rows[domain] for domain in sorted(rows)])
     more = {name: _table.c[name] + made.excluded[name] for name in _SUMS}
     session.execute(made.on_conflict_do_update(index_elements=["domain", "hour"], set_=more))
-
-
-def _insert(session: Session, table: Any) -> Any:
-    """An INSERT that can say what follows when the row is there: two workers may write the same at the same moment."""
-    return (sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert)(table)
 
 
 def domain_of(email_key: str) -> str:
@@ -237,7 +232,7 @@ def _act(session: Session, verdict: Verdict, now: datetime) -> None:
 def pause(session: Session, domain: str) -> None:
     """No mail to this recipient domain for an hour of real time, or until `resume_sending`."""
     until = {"free_at": real_now() + PAUSE}
-    made = _insert(session, RateBudget).values(scope=f"{PAUSED}{domain}"[:255], **until)
+    made = inserting(session, RateBudget).values(scope=f"{PAUSED}{domain}"[:255], **until)
     session.execute(made.on_conflict_do_update(index_elements=["scope"], set_=until))
 
 

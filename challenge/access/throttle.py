@@ -11,11 +11,10 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime, timedelta
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete
 
 from challenge.clock import real_now
-from challenge.db import Database
+from challenge.db import Database, inserting
 from challenge.models import LoginTries
 
 WINDOW = timedelta(minutes=15)
@@ -53,8 +52,7 @@ class Throttle:
 
 def _row(session: Session, scope: str, now: datetime) -> LoginTries:
     """The count, locked; made when there is none, also when two processes make it at once."""
-    make = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    session.execute(make(LoginTries).values(scope=scope, count=0, since_at=now).on_conflict_do_nothing())
+    session.execute(inserting(session, LoginTries).values(scope=scope, count=0, since_at=now).on_conflict_do_nothing())
     return session.get_one(LoginTries, scope, with_for_update=True, populate_existing=True)
 
 

@@ -21,10 +21,9 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import bindparam
 from sqlalchemy import select as columns
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, func, select
 
-from challenge.db import Database, among
+from challenge.db import Database, among, inserting
 from challenge.models import Enrollment, StatsBlock, StatsMark
 from challenge.stats.blocks import SHIFT, SIDE_BY_SIDE, SIZE, Block, decode, encode, side_by_side
 from challenge.stats.rows import build, sent_since
@@ -256,12 +255,11 @@ def _store(
 
 def _still(session: Session, challenge: str, before: Mapping[int, str], numbers: Iterable[int]) -> list[int]:
     """Those of these blocks that nobody has stored since their version was read; locked, and there from now on."""
-    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     new = [number for number in sorted(numbers) if number not in before]
     if new:
         row = {"challenge": challenge, "form": "", "version": "", "data": b""}
         session.connection().execute(
-            insert(_table).on_conflict_do_nothing(), [row | {"number": number} for number in new]
+            inserting(session, _table).on_conflict_do_nothing(), [row | {"number": number} for number in new]
         )
     query = columns(col(StatsBlock.number), col(StatsBlock.version)).where(
         col(StatsBlock.challenge) == challenge, among(session, StatsBlock.number, sorted(numbers))

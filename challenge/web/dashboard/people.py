@@ -11,7 +11,7 @@ from flask import Response, abort, render_template, request
 
 from challenge import people as who
 from challenge.access.roles import May
-from challenge.delivery.send import letter_of
+from challenge.delivery.kept import letter_of
 from challenge.errors import BadInput, ChallengeError
 from challenge.models import Delivery, Enrollment, EnrollmentState, Subscriber
 from challenge.rendering.links import Links

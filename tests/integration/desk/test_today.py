@@ -13,12 +13,13 @@ from sqlmodel import select
 from challenge import accounts
 from challenge.alerts import raise_alert
 from challenge.clock import real_now
-from challenge.dispatch import PAUSED, is_stopped, stop_sending
+from challenge.dispatch import is_stopped, stop_sending
 from challenge.guards import numbers, tally
 from challenge.journey import Pace
 from challenge.models import Alert, Delivery, DeliveryState, Enrollment, Event, EventKind, Installation, RateBudget
 from challenge.morning import Morning, _following, morning
 from challenge.plan import plan_due
+from challenge.rates import PAUSED
 from tests.integration.desk.town import FRIDAY, Town
 
 

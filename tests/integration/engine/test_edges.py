@@ -19,7 +19,7 @@ from sqlmodel import col, select
 
 from challenge import jobs, participation, signup
 from challenge.clock import Clock
-from challenge.delivery import send
+from challenge.delivery import prepare, send
 from challenge.delivery.ledger import DeliveryLedger, Kept
 from challenge.delivery.relay import SmtpUrl, Timeouts
 from challenge.delivery.replies import Reply, Stage
@@ -95,7 +95,7 @@ def test_what_a_person_does_as_their_mail_leaves_ends_nothing(
 ) -> None:
     """The planner is a tick behind the worker; `claimed`: the worker is ahead of the person, too."""
     number = on_the_second_morning(engine, "when_done" if deed == "complete" else "daily")
-    prepare = send.prepare
+    look = prepare.prepare
 
     def act() -> None:
         at = engine.now - timedelta(milliseconds=200)
@@ -108,7 +108,7 @@ def test_what_a_person_does_as_their_mail_leaves_ends_nothing(
                 participation.complete(session, number, 1, at)
 
     def late(*arguments: Any) -> Any:
-        letters = prepare(*arguments)
+        letters = look(*arguments)
         act()
         return letters
 
@@ -235,7 +235,7 @@ def test_a_person_erased_as_their_mail_is_set_aside_harms_nobody(
     engine.tick()
     with engine.database.write() as session:
         session.get_one(Enrollment, gone).state = EnrollmentState.stopped
-    aside = send._set_aside
+    aside = prepare._set_aside
 
     def racing(database: Any, rows: Any, *more: Any) -> None:
         with engine.database.write() as session:
@@ -245,7 +245,7 @@ def test_a_person_erased_as_their_mail_is_set_aside_harms_nobody(
 
     slowly(relay, 0.02)
     monkeypatch.setattr(send, "BATCH", 8)
-    monkeypatch.setattr(send, "_set_aside", racing)
+    monkeypatch.setattr(prepare, "_set_aside", racing)
     drained(engine, 6)
     assert engine.count() == {"sent": 20}
 

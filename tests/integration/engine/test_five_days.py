@@ -12,8 +12,9 @@ from sqlmodel import select
 
 from challenge import participation as acts
 from challenge.audit import Audit
+from challenge.delivery.kept import kept_words
 from challenge.delivery.ledger import DeliveryLedger, Kept
-from challenge.delivery.send import kept_words, prepare
+from challenge.delivery.prepare import prepare
 from challenge.dispatch import bring_back, claim_due, leave, resume_sending, stop_sending
 from challenge.events import suppress
 from challenge.models import Alert, Delivery, DeliveryState, Enrollment, Event, EventKind, Subscriber

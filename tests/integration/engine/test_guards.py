@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from challenge import dispatch, guards
+from challenge import guards, rates
 from challenge.db import Database
-from challenge.dispatch import is_stopped, paused_domains, resume_sending
+from challenge.dispatch import is_stopped, resume_sending
 from challenge.events import lock
 from challenge.guards import numbers, tally, watch
 from challenge.inbound.effects import take
 from challenge.inbound.report import Hardness, Reason, Report, ReportKind
 from challenge.models import Alert, DomainHour, Suppression
+from challenge.rates import paused_domains
 from challenge.settings import Settings
 
 NOON = datetime(2027, 3, 1, 12, 30, tzinfo=UTC)
@@ -135,7 +136,7 @@ def test_it_leaves_a_domain_alone_for_an_hour_and_not_again_over_the_same_mails(
     database: Database, monkeypatch: pytest.MonkeyPatch, counts: dict[str, int], least: timedelta
 ) -> None:
     real = [datetime(2026, 1, 1, tzinfo=UTC)]
-    for module in (guards, dispatch):
+    for module in (guards, rates):
         monkeypatch.setattr(module, "real_now", lambda: real[0])
     count(database, "other.example", hours_ago=0, sent=9000)
     count(database, "gmail.com", hours_ago=0, **counts)

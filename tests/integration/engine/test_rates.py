@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from challenge import dispatch
+from challenge import rates
 from challenge.db import Database
-from challenge.dispatch import claim_due, over_domain_rate
+from challenge.delivery.prepare import prepare
+from challenge.dispatch import claim_due
+from challenge.rates import domain_waits
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -32,7 +34,7 @@ class RealTime:
 @pytest.fixture
 def real_time(monkeypatch: pytest.MonkeyPatch) -> RealTime:
     time = RealTime()
-    monkeypatch.setattr(dispatch, "real_now", time)
+    monkeypatch.setattr(rates, "real_now", time)
     return time
 
 
@@ -59,33 +61,35 @@ def test_it_keeps_a_slow_rate_and_sends(make_engine: Any, real_time: RealTime, r
 
 
 def test_it_keeps_a_slow_rate_to_one_domain(make_engine: Any, real_time: RealTime) -> None:
-    engine, taken = make_engine(domain_rate=0.2), 0
+    engine, taken = make_engine(), 0
     for _ in range(600):
         with engine.database.write() as session:
-            taken += not over_domain_rate(session, ["example.com"], engine.settings)
+            taken += not domain_waits(session, ["example.com"], 0.2)[0]
         real_time.passes(seconds=0.1)
     assert 12 <= taken <= 14
 
 
 def test_it_lets_mails_leave_after_the_clock_was_set_back(make_engine: Any, real_time: RealTime) -> None:
-    engine = make_engine(send_rate=10.0, domain_rate=10.0)
+    engine = make_engine(send_rate=10.0)
     waiting(engine, 30)
     assert claim(engine) == 10
     with engine.database.write() as session:
-        assert not over_domain_rate(session, ["example.com"] * 20, engine.settings)
+        waits = domain_waits(session, ["example.com"] * 20, 10.0)
+        assert [wait > timedelta() for wait in waits] == [False] * 10 + [True] * 10
+        assert abs(waits[-1] - timedelta(seconds=1)) < timedelta(seconds=0.1), "each waits for its own turn"
     real_time.passes(days=-1)
     real_time.passes(minutes=1)
     assert claim(engine) == 0
     with engine.database.write() as session:
-        assert over_domain_rate(session, ["example.com"], engine.settings)["example.com"] < timedelta(minutes=1)
+        assert timedelta() < domain_waits(session, ["example.com"], 10.0)[0] < timedelta(minutes=1)
     real_time.passes(minutes=1)
     assert claim(engine) == 10
     with engine.database.write() as session:
-        assert not over_domain_rate(session, ["example.com"], engine.settings)
+        assert not domain_waits(session, ["example.com"], 10.0)[0]
 
 
 def test_two_workers_may_meet_a_domain_first_at_the_same_moment(make_engine: Any) -> None:
-    engine = make_engine(domain_rate=100.0)
+    engine = make_engine()
     failed: list[SQLAlchemyError] = []
 
     def meet(domain: str, both: threading.Barrier) -> None:
@@ -93,7 +97,7 @@ def test_two_workers_may_meet_a_domain_first_at_the_same_moment(make_engine: Any
         try:
             both.wait()
             with database.write() as session:
-                over_domain_rate(session, [domain], engine.settings)
+                domain_waits(session, [domain], 100.0)
         except SQLAlchemyError as error:
             failed.append(error)
         finally:
@@ -107,3 +111,20 @@ def test_two_workers_may_meet_a_domain_first_at_the_same_moment(make_engine: Any
         for worker in workers:
             worker.join()
     assert failed == []
+
+
+def test_a_domain_gets_no_more_at_once_than_its_rate(make_engine: Any, real_time: RealTime) -> None:
+    engine = make_engine(domain_rate=1.0)
+    waiting(engine, 30)
+    engine.sign_up("joy@other.example", confirmed=False)
+    engine.tick()
+    sent = []
+    for _ in range(10):
+        ids = claim_due(engine.database, "w", engine.challenge, engine.settings, engine.now, 500)
+        sent.append(
+            [letter.email for letter in prepare(engine.database, ids, engine.challenge, engine.settings, engine.now)]
+        )
+        real_time.passes(seconds=1)
+        engine.now += timedelta(seconds=1)
+    assert sorted(sent[0]) == ["joy@other.example", "p0@example.com"]
+    assert [len(letters) for letters in sent[1:]] == [1] * 9

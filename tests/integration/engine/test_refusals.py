@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from challenge.dispatch import is_stopped, paused_domains, resume_sending
+from challenge.dispatch import is_stopped, resume_sending
 from challenge.models import Alert, DeliveryState, Suppression
+from challenge.rates import paused_domains
 
 POLICY = "550 5.7.1 Access denied by recipient's policy"
 

@@ -19,7 +19,7 @@ import worker
 from challenge import jobs
 from challenge.alerts import raise_alert
 from challenge.db import Database
-from challenge.delivery import send
+from challenge.delivery import prepare
 from challenge.dispatch import is_stopped, stop_sending
 from challenge.models import Alert, Delivery, DeliveryState
 from challenge.programme.definition import shipped
@@ -45,7 +45,7 @@ def test_the_others_go_out_and_it_follows_when_it_is_mended(
     pia = engine.sign_up("pia@example.com", position="lying")
     for number in range(3):
         engine.sign_up(f"p{number}@example.com")
-    prepared, letter = engine.composer.templates.prepared, send._letter
+    prepared, letter = engine.composer.templates.prepared, prepare._letter
 
     def no_content(content: Any) -> Any:
         if content.position == "lying":
@@ -61,7 +61,7 @@ def test_the_others_go_out_and_it_follows_when_it_is_mended(
         if fault == "of a content":
             patch.setattr(engine.composer.templates, "prepared", no_content)
         else:
-            patch.setattr(send, "_letter", no_letter)
+            patch.setattr(prepare, "_letter", no_letter)
         engine.send()
     assert {name for name, _ in relay.messages} == {f"p{number}@example.com" for number in range(3)}
     row = of(engine, pia)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlmodel import select
 
-from challenge.delivery.send import letter_of
+from challenge.delivery.kept import letter_of
 from challenge.models import Delivery, Enrollment, Subscriber
 from challenge.rendering.message import Composer
 from tests.unit.programme.test_variants import SHORT_PAGE, SHORT_TEXT, WORDS, challenge_with
