@@ -155,6 +155,7 @@ class Relay:
 class _Dialogue(asyncio.Protocol):
     def __init__(self, relay: Relay) -> None:
         self.relay, self.buffer, self.in_data, self.recipient = relay, b"", False, ""
+        self.has_recipient = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -172,7 +173,7 @@ class _Dialogue(asyncio.Protocol):
             if end < 0:
                 return
             if self.in_data:
-                message, self.buffer, self.in_data = self.buffer[: end + 2], self.buffer[end + 5 :], False
+                message, self.buffer, self.in_data = self.buffer[2 : end + 2], self.buffer[end + 5 :], False
                 self._answer("DOT", "250 2.0.0 taken", message)
             else:
                 row, self.buffer = self.buffer[:end].decode(), self.buffer[end + 2 :]
@@ -192,8 +193,13 @@ class _Dialogue(asyncio.Protocol):
             return
         if message is not None and said is None:
             self.relay.messages.append((self.recipient, message))
+        if word in ("MAIL", "RCPT"):
+            self.has_recipient = word == "RCPT" and said is None
         if word == "DATA" and said is None:
-            self.in_data = True
+            if self.has_recipient:
+                self.in_data, self.buffer = True, b"\r\n" + self.buffer  # a dot on the first line ends it too
+            else:
+                said = "554 5.5.1 no valid recipients"
         self.transport.write(f"{said or usual}\r\n".encode())
 
 

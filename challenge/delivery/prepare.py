@@ -211,10 +211,12 @@ def _set_aside(
 
 
 def _put_off(row: _Found, wait: timedelta, now: datetime) -> datetime:
-    """After its domain's wait, or in the next waking hours; on another date it is late, and `move_missed` has the word."""
+    """After its domain's wait, or in the next waking hours; on another date it is late, and `move_missed` has the word:
+    it is asked about again in a minute, else this drain would claim it again and again."""
     if row.may_come(now):
         return now + wait
-    return max(next_waking(row.timezone, now), row.planned_at + DEFERRED_LASTS if row.strikes else now)
+    soon = now + timedelta(minutes=1)
+    return max(next_waking(row.timezone, soon), row.planned_at + DEFERRED_LASTS if row.strikes else soon)
 
 
 def _letter(

@@ -312,7 +312,10 @@ class _Courier:
             self._report(job.envelope, Kind.unsent, bad.stage, None, f"the relay spoke out of turn ({bad})")
             return False
         self._report(job.envelope, Kind.refused, bad.stage, bad)
-        await self._clear(line, bad, body_expected=data is not None and data.code == 354)
+        body_expected = data is not None and data.code == 354
+        if body_expected and rcpt is not None and rcpt.code < 300:
+            line.abort()  # it said no to MAIL and yes to the rest: a lone dot could become an empty mail
+        await self._clear(line, bad, body_expected=body_expected)
         return False
 
     async def _unless_closing(self, line: Line, stage: Stage, bad: Reply | None) -> Reply | None:

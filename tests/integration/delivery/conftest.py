@@ -91,7 +91,7 @@ class _Talk:
         self, relay: FaultyRelay, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tls: ssl.SSLContext
     ) -> None:
         self.relay, self.reader, self.writer, self.tls = relay, reader, writer, tls
-        self.recipient, self.count, self.is_safe = "", 0, False
+        self.recipient, self.count, self.is_safe, self.has_recipient = "", 0, False, False
 
     async def run(self) -> None:
         await self.answer("banner", "220 relay.example")
@@ -111,10 +111,11 @@ class _Talk:
             case "AUTH":
                 await self.log_in(text)
             case "MAIL":
+                self.has_recipient = False
                 await self.answer("mail", "250 2.1.0 ok")
             case "RCPT":
                 self.recipient = text.partition("<")[2].rpartition(">")[0]
-                await self.answer("rcpt", "250 2.1.5 ok")
+                self.has_recipient = await self.answer("rcpt", "250 2.1.5 ok")
             case "DATA":
                 if await self.answer("data", "354 go on"):
                     await self.body()
@@ -141,7 +142,7 @@ class _Talk:
         await self.answer("auth", "235 2.7.0 welcome" if right else "535 5.7.8 wrong user or password")
 
     async def body(self) -> None:
-        data = b""
+        data = b"\r\n"  # a dot on the first line ends it too
         while not data.endswith(b"\r\n.\r\n"):
             piece = await self.reader.read(4096)
             if not piece:
@@ -155,7 +156,7 @@ class _Talk:
                 await self.fail(whole=bool(end))
             if head.rstrip().endswith(b"--") and self.relay.hits("before_dot"):
                 await self.fail(whole=bool(end))
-        await self.finish(data)
+        await self.finish(data[2:])
 
     def _unread(self, rest: bytes) -> None:
         held = self.reader._buffer  # type: ignore[attr-defined]
@@ -163,6 +164,9 @@ class _Talk:
 
     async def finish(self, data: bytes) -> None:
         relay = self.relay
+        if not self.has_recipient:  # the lone dot after a DATA that should not have had a 354 (RFC 2920 3.1)
+            await self.say("554 5.5.1 no valid recipients")
+            return
         refuses = relay.point == "after_dot" and relay.left > 0 and relay.fault in REFUSALS
         if not refuses:
             relay.taken.append((self.recipient, data))

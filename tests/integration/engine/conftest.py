@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select
 
 from challenge import signup
 from challenge.audit import Audit, audit
@@ -18,11 +18,12 @@ from challenge.delivery.send import drain
 from challenge.delivery.smtp import Sender
 from challenge.dispatch import beat, tick
 from challenge.events import lock
-from challenge.models import Delivery, Enrollment
+from challenge.models import Delivery, DeliveryState, Enrollment
 from challenge.programme.definition import shipped
 from challenge.rendering.message import Composer
 from challenge.settings import Settings
 
+OPEN = (DeliveryState.scheduled, DeliveryState.claimed, DeliveryState.handed_over)
 MONDAY = datetime(2027, 3, 1, 12, tzinfo=UTC)
 
 
@@ -69,8 +70,13 @@ class Engine:
     def send(self) -> None:
         """Plans and sends until nothing is left to do now."""
         self.tick()
-        while self.drain():
+        while self._is_due() and self.drain():
             self.tick()
+
+    def _is_due(self) -> bool:
+        with self.database.read() as session:
+            due = col(Delivery.state).in_(OPEN) & (col(Delivery.due_at) <= self.now)
+            return session.exec(select(Delivery.id).where(due).limit(1)).first() is not None
 
     def live(self, hours: int) -> None:
         """Hour by hour."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlmodel import select
 
-from challenge.models import Delivery, Enrollment, EnrollmentState, Event, EventKind, Suppression
+from challenge.models import Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind, Suppression
 
 
 def test_it_gives_up_a_mailbox_that_was_full_on_three_days(engine: Any, relay: Any) -> None:
@@ -25,6 +25,21 @@ def test_it_gives_up_a_mailbox_that_was_full_on_three_days(engine: Any, relay: A
         engine.now += timedelta(days=1)
     assert reasons == [[], [], ["soft bounces on 3 days"]]
     assert engine.count()["scheduled"] == 0
+
+
+def test_it_does_not_claim_again_and_again_what_belongs_to_another_date(engine: Any, relay: Any) -> None:
+    engine.sign_up("ana@example.com")
+    engine.send()
+    relay.say = lambda word, _: "452 4.2.2 mailbox full" if word == "RCPT" else None
+    engine.live(21)
+    assert engine.row("day-1").strikes > 0
+    engine.now += timedelta(days=1)
+    assert engine.drain() == {}
+    row = engine.row("day-1")
+    assert (row.state, row.due_at) == (DeliveryState.scheduled, engine.now + timedelta(minutes=1))
+    engine.now += timedelta(minutes=1)
+    engine.send()
+    assert engine.row("day-1").state is DeliveryState.failed
 
 
 def test_it_ends_a_dead_address_at_once(engine: Any, relay: Any) -> None:
