@@ -85,23 +85,28 @@ def come(town: Town, lives: Sequence[Life], hours: float, source: str) -> list[L
     """Writes those who signed up by then, as far as they have come."""
     found = [life.until(hours) for life in lives if life.signed_up <= hours]
     with town.database.write() as session:
+        people = []
         for place, life in enumerate(found):
             email, at = f"{source}{place}@example.com", MONDAY + timedelta(hours=life.signed_up)
-            someone = Subscriber(email=email, email_key=email, timezone="UTC", hour=8, created_at=at)
-            session.add(someone)
-            session.flush()
-            row = Enrollment(
+            people.append(Subscriber(email=email, email_key=email, timezone="UTC", hour=8, created_at=at))
+        session.add_all(people)
+        session.flush()
+        runs = [
+            Enrollment(
                 subscriber_id=someone.id or 0,
                 challenge="ms-strength",
                 state=life.state,
                 source=source,
                 variant="a",
-                signed_up_at=at,
+                signed_up_at=someone.created_at,
                 confirmed_at=None if life.confirmed is None else MONDAY + timedelta(hours=life.confirmed),
             )
-            session.add(row)
-            session.flush()
-            number = row.id or 0
+            for someone, life in zip(people, found, strict=True)
+        ]
+        session.add_all(runs)
+        session.flush()
+        for run, life in zip(runs, found, strict=True):
+            number = run.id or 0
             for name, hour in life.mails.items():
                 mail, key = ("day", f"day-{name}") if name.isdigit() else (name, name)
                 town._mail(session, number, mail, key, hour)
