@@ -247,6 +247,6 @@ _SORRY = {
     404: (N_("This page is not here"), N_("Please check the address, or open the link from the e-mail again.")),
     405: (N_("This did not work"), N_("Please use the buttons on the page.")),
     413: (N_("That is too much"), N_("What was sent is too large. Please send less.")),
-    429: (N_("One moment, please"), N_("That were many tries in a short time. Please wait a minute, then try again.")),
+    429: (N_("One moment, please"), N_("Those were many tries in a short time. Please wait a minute, then try again.")),
     500: (N_("Something went wrong here"), N_("It is not your fault. Please try again in a few minutes.")),
 }
