@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from challenge.clock import real_now
+from challenge.dispatch import living_workers
 from challenge.journey import Plan, plan
-from challenge.models import OPEN_STATES, Delivery, DeliveryState, Enrollment, Event, EventKind, Worker
+from challenge.models import OPEN_STATES, Delivery, DeliveryState, Enrollment, Event, EventKind
 from challenge.plan import facts_of
 from challenge.programme.definition import Challenge
 from challenge.settings import Settings
@@ -56,7 +56,7 @@ def audit(session: Session, challenge: Challenge, settings: Settings, now: datet
     problems: list[Problem] = []
     uncertain: list[tuple[int, str]] = []
     owed = 0
-    alive = _alive(session, settings)
+    alive = living_workers(session, settings)
     for enrollments in _batches(session, challenge):
         ids = [enrollment.id or 0 for enrollment in enrollments]
         facts, rows = facts_of(session, ids), _rows(session, ids)
@@ -151,11 +151,6 @@ def _check_rows(rows: list[Delivery], alive: set[str]) -> Iterator[Problem]:
             yield Problem(row.enrollment_id, row.key, "held by a worker that is dead")
     if sum(row.is_daily and row.state in OPEN_STATES for row in rows) > 1:
         yield Problem(rows[0].enrollment_id, "", "two open daily mails")
-
-
-def _alive(session: Session, settings: Settings) -> set[str]:
-    since = real_now() - timedelta(seconds=settings.lease_seconds)
-    return set(session.exec(select(Worker.id).where(col(Worker.beat_at) >= since)))
 
 
 def _batches(session: Session, challenge: Challenge) -> Iterator[list[Enrollment]]:

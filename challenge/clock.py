@@ -28,6 +28,14 @@ def real_now() -> datetime:
     return datetime.now(UTC)
 
 
+def shared_now(session: Session) -> datetime:
+    """Real time by the one clock that all machines share, aware UTC: the database server's. For what one machine writes
+    and another compares; SQLite's machine is this one."""
+    if session.get_bind().dialect.name == "sqlite":
+        return real_now()
+    return session.connection().execute(text("SELECT clock_timestamp()")).scalar_one()  # type: ignore[no-any-return]
+
+
 class Clock:
     """Reads the clock row; a clock that does not wait is read once."""
 

@@ -15,7 +15,7 @@ from sqlmodel import Session, col, delete, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
 
 from challenge.alerts import raise_alert
-from challenge.clock import keep, real_now
+from challenge.clock import keep, real_now, shared_now
 from challenge.db import Database, inserting
 from challenge.events import append, lock
 from challenge.journey import ANSWERS, MISSES_BEFORE_EXPIRED, MORNING_LASTS, next_waking
@@ -80,12 +80,16 @@ def tick(database: Database, challenge: Challenge, settings: Settings, now: date
 
 
 def beat(database: Database, worker: str, *, first: bool = False) -> None:
-    """The worker lives. Its claims hold as long as it beats."""
-    now = real_now()
+    """The worker lives. Its claims hold as long as it beats. A new one clears away who was killed with nothing in hand."""
     with database.write() as session:
+        now = shared_now(session)
         done = session.exec(update(Worker).where(col(Worker.id) == worker).values(beat_at=now))
         if first or done.rowcount == 0:
             session.merge(Worker(id=worker, started_at=now, beat_at=now))
+        if first:
+            held = select(Delivery.claimed_by).where(text(_HELD))
+            gone = (col(Worker.beat_at) < now - timedelta(days=1)) & col(Worker.id).not_in(held)
+            session.exec(delete(Worker).where(gone))
 
 
 def leave(database: Database, worker: str, settings: Settings, now: datetime) -> None:
@@ -259,15 +263,19 @@ def _move(session: Session, number: int | None, challenge: Challenge, settings: 
     plan_now(session, enrollment, challenge.length, now)  # or the next look finds the same morning missed again
 
 
+def living_workers(session: Session, settings: Settings) -> set[str]:
+    """The workers whose last beat is no older than a lease."""
+    since = shared_now(session) - timedelta(seconds=settings.lease_seconds)
+    return set(session.exec(select(Worker.id).where(col(Worker.beat_at) >= since)))
+
+
 def _dead_holders(session: Session, settings: Settings) -> set[str]:
     """Who holds rows and does not beat."""
     held = text(_HELD)
     holders = set(session.exec(select(Delivery.claimed_by).where(held).distinct()).all())
     if not holders:
         return set()
-    alive_since = real_now() - timedelta(seconds=settings.lease_seconds)
-    alive = session.exec(select(Worker.id).where(col(Worker.beat_at) >= alive_since)).all()
-    return holders.difference(alive)
+    return holders.difference(living_workers(session, settings))
 
 
 def _misses(session: Session, row: Delivery) -> int:

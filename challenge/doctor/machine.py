@@ -113,7 +113,7 @@ def clock(found: Database, settings: Settings, elsewhere: datetime | None) -> It
     for name, seconds in known.items():
         words = f"This machine and {name} differ by {seconds:.0f} seconds."
         if seconds > _BAD_SKEW_SECONDS:
-            yield problem("clock skew", words, "Let NTP keep both clocks: leases and mornings depend on them.")
+            yield problem("clock skew", words, "Let NTP keep both clocks: mornings and rates depend on them.")
         elif seconds > _SKEW_SECONDS:
             yield warning("clock skew", words, "Let NTP keep both clocks.")
         else:

@@ -12,10 +12,9 @@ from sqlalchemy import TextClause, func, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, select
 
-from challenge.clock import real_now
-from challenge.dispatch import count_due, is_stopped
+from challenge.dispatch import count_due, is_stopped, living_workers
 from challenge.jobs import connect
-from challenge.models import Delivery, Worker
+from challenge.models import Delivery
 from challenge.web import service
 
 room = Blueprint("health", __name__)
@@ -37,12 +36,10 @@ def ready() -> Any:
     found = service()
     try:
         with found.database.read() as session:
-            beats = session.exec(select(Worker.beat_at)).all()
+            living = len(living_workers(session, found.settings))
             stopped = is_stopped(session)
     except SQLAlchemyError as error:
         return jsonify(ready=False, database=type(error).__name__), 503
-    lease = found.settings.lease_seconds
-    living = sum((real_now() - beat).total_seconds() < lease for beat in beats)
     return jsonify(ready=True, database="ok", redis=_redis(), workers=living, sending_stopped=stopped)
 
 
@@ -58,7 +55,7 @@ def metrics() -> Response:
         for state, count in (_count(session, _OPEN) | _closed(session)).items():
             deliveries.labels(state).set(count)
         due.set(count_due(session, found.challenge, found.settings, found.clock.now(), 100_000))
-        workers.set(len(session.exec(select(Worker.id)).all()))
+        workers.set(len(living_workers(session, found.settings)))
     return Response(generate_latest(registry), mimetype="text/plain")
 
 
