@@ -1,7 +1,9 @@
-"""May this address be asked to say yes (once more)? Asked by `signup.register`, so that nobody can fill a stranger's mailbox.
+"""May this address be written to because somebody typed it? Asked by `signup.register`, so that nobody can fill a stranger's
+mailbox.
 
 A form can be filled in by anybody, so what counts is a confirmation that nobody answered: over all runs of an address they
-come an hour apart and three in thirty days. Who stops before they ever said yes is not asked again for ninety days.
+come an hour apart and three in thirty days. Who stops before they ever said yes is not asked again for ninety days. Who is
+in is told so once a day and three times in thirty days.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, func, select
 
-from challenge.journey import CONFIRM_AGAIN
+from challenge.journey import ALREADY_AGAIN, CONFIRM_AGAIN
 from challenge.models import Enrollment, EnrollmentState, Event, EventKind, Subscriber
 
 MOST = 3
@@ -35,6 +37,21 @@ def would_ask(session: Session, enrollment: Enrollment, now: datetime) -> bool:
     """Whether a sign-up now makes this pending run owe another confirmation: the last one is an hour old."""
     times = _unanswered(session, enrollment.subscriber_id).get(enrollment.id or 0)
     return not times or now >= times[-1] + CONFIRM_AGAIN
+
+
+def may_tell(session: Session, subscriber_id: int, now: datetime) -> bool:
+    """Whether somebody who is in may be told so (once more) now."""
+    query = (
+        select(Event.occurred_at)
+        .join(Enrollment, col(Enrollment.id) == col(Event.enrollment_id))
+        .where(
+            Enrollment.subscriber_id == subscriber_id,
+            Event.kind == EventKind.signed_up_again,
+            col(Event.occurred_at) > now - WITHIN,
+        )
+    )
+    told = session.exec(query).all()
+    return len(told) < MOST and now >= max(told, default=now - WITHIN) + ALREADY_AGAIN
 
 
 def is_quiet(session: Session, subscriber_id: int, now: datetime) -> bool:

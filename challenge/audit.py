@@ -11,7 +11,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from challenge.dispatch import living_workers
-from challenge.journey import Plan, plan
+from challenge.journey import ALREADY, Owed, Plan, plan
 from challenge.models import OPEN_STATES, Delivery, DeliveryState, Enrollment, Event, EventKind
 from challenge.plan import facts_of
 from challenge.programme.definition import Challenge
@@ -91,7 +91,9 @@ def _compare(enrollment: Enrollment, wanted: Plan, rows: list[Delivery], now: da
         if row is None:
             if not (planner_is_due or (behind_open and owed.is_daily)):
                 yield Problem(number, owed.key, _NO_ROW)
-        elif row.state is DeliveryState.cancelled and not (stopped or planner_is_due or _closed_since(row, now)):
+        elif row.state is DeliveryState.cancelled and not (
+            (stopped and not _is_wanted_still(owed, wanted)) or planner_is_due or _closed_since(row, now)
+        ):
             yield Problem(number, owed.key, "owed, but cancelled")
         else:
             behind_open = behind_open or (row.is_daily and (row.state in OPEN_STATES or _closed_since(row, now)))
@@ -100,6 +102,11 @@ def _compare(enrollment: Enrollment, wanted: Plan, rows: list[Delivery], now: da
         given_away = row.state not in (DeliveryState.cancelled, DeliveryState.suppressed)
         if row.key not in expected and given_away and not planner_is_due and row.created_at <= now:
             yield Problem(number, row.key, "there is a row nobody is owed")
+
+
+def _is_wanted_still(owed: Owed, wanted: Plan) -> bool:
+    """The one mail that also somebody in a pause gets."""
+    return owed.mail == ALREADY and wanted.state == "paused"
 
 
 def _closed_since(row: Delivery, now: datetime) -> bool:
@@ -116,7 +123,7 @@ def _without_the_unmade(
     found = []
     for problem in problems:
         owed = due.get(problem.key)
-        if problem.problem == _NO_ROW and owed is not None:
+        if problem.problem == _NO_ROW and owed is not None and owed.due_at <= left_at:
             is_behind = owed.is_daily and any(at < owed.due_at <= until for at, until in open_until)
             if is_behind or not _was_sending(session, owed.due_at, left_at - _PLANNER_MAY_TAKE):
                 continue

@@ -20,6 +20,7 @@ from challenge.models import Delivery, Enrollment, Event, EventKind, Installatio
 
 _PLANNING = {
     EventKind.signed_up,
+    EventKind.signed_up_again,
     EventKind.confirmed,
     EventKind.completed,
     EventKind.undone,

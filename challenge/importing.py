@@ -66,7 +66,7 @@ def _take(
             try:
                 signup = read({**row, "utm_source": row.get("source") or "import"}, consent_source="import")
                 if not confirmed:
-                    register(session, signup, challenge, now)
+                    register(session, signup, challenge, now, answers_who_is_in=False)
                     result.enrolled += 1
                     continue
                 agreed_at = consent_time(row.get("consent_at", ""), now)

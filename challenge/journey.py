@@ -16,6 +16,8 @@ an instant later, in an autumn fold the first of the two).
     finish               two mornings later the invitation, for who did a day; a week later the comeback, for who
                          has days left
     joined               no invitation from then on
+    signed_up_again      somebody typed the address of who is in: at once, and beside the sequence, the mail that tells
+                         them so and where they are: `already:1:day-3`
     resent               one more copy of a mail that fell due, beside the sequence: `resend:1:day-3`
 """
 
@@ -29,13 +31,16 @@ from zoneinfo import ZoneInfo
 
 FIRST_HOUR, LAST_HOUR = 6, 21
 CONFIRM_AGAIN = timedelta(hours=1)
+ALREADY_AGAIN = timedelta(days=1)
 MORNING_LASTS = timedelta(hours=4)
 ANSWER_LASTS = timedelta(hours=1)
 MISSES_BEFORE_EXPIRED = 3
 WAIT_FOR_DONE_DAYS = 7
 INVITATION_AFTER_DAYS = 2
 COMEBACK_AFTER_DAYS = 7
-ANSWERS = ("confirm", "welcome")  # mails that answer what a person just did
+ALREADY = "already"
+ANSWERS = ("confirm", "welcome", ALREADY)  # mails that answer what a person just did
+_BESIDE = ("resend:", f"{ALREADY}:")
 _DAY = timedelta(days=1)
 _INSTANT = timedelta(microseconds=1)  # what is due at the moment something happens was owed before it
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -110,11 +115,12 @@ class _Walk:
     days: int
     rhythm: Rhythm
     owed: list[Owed] = field(default_factory=list)
-    copies: list[Owed] = field(default_factory=list)
+    beside: list[Owed] = field(default_factory=list)
     state: str = "pending"
     stopped_as: str = ""
     confirms: int = 0
     confirm_at: datetime | None = None
+    already_at: datetime | None = None
     next_key: str = ""
     next_at: datetime | None = None
     dates: dict[str, date] = field(default_factory=dict)  # by key: what the date was for the person then
@@ -153,7 +159,7 @@ def plan(days: int, facts: Iterable[Fact], now: datetime) -> Plan:
     facts = tuple(facts)
     walk = _walk_to(days, facts, now)
     to_come = [fact.at for fact in facts if fact.at > now]  # written by a machine whose clock is ahead
-    owed, state = (*walk.owed, *walk.copies), walk.state
+    owed, state = (*walk.owed, *walk.beside), walk.state
     look_again_at = min((at for at in (_look_again(walk), *to_come) if at), default=None)
     return Plan(owed, _upcoming(walk), state, look_again_at)
 
@@ -237,6 +243,11 @@ def is_copy(key: str) -> bool:
     return key.startswith("resend:")
 
 
+def is_beside(key: str) -> bool:
+    """Whether a mail stands beside the sequence, which neither waits for it nor knows of it."""
+    return key.startswith(_BESIDE)
+
+
 def _mark_done(done: set[int], fact: Fact) -> None:
     if fact.kind == "completed":
         done.add(fact.day)
@@ -249,6 +260,8 @@ def _apply(walk: _Walk, fact: Fact) -> None:
     match fact.kind:
         case "signed_up":
             _sign_up(walk, fact)
+        case "signed_up_again" if walk.state in ("active", "paused", "ended"):
+            _say_already(walk, fact.at)
         case "confirmed" if walk.state == "pending":
             _confirm(walk, fact)
         case "changed" if fact.rhythm:
@@ -296,6 +309,15 @@ def _sign_up(walk: _Walk, fact: Fact) -> None:
     walk.confirm_at = fact.at
     key = "confirm" if walk.confirms == 1 else f"confirm:{walk.confirms}"
     walk.owe(Owed(key, "confirm", fact.at, is_daily=False))
+
+
+def _say_already(walk: _Walk, at: datetime) -> None:
+    """Once a day, however often somebody types the address; the end of the key says how far they are."""
+    if walk.already_at and at < walk.already_at + ALREADY_AGAIN:
+        return
+    walk.already_at = at
+    count = 1 + sum(owed.mail == ALREADY and not is_copy(owed.key) for owed in walk.beside)
+    walk.beside.append(Owed(f"{ALREADY}:{count}:{walk.last_daily.key}", ALREADY, at, is_daily=False))
 
 
 def _confirm(walk: _Walk, fact: Fact) -> None:
@@ -438,12 +460,12 @@ def _miss(walk: _Walk, fact: Fact) -> None:
 
 def _copy(walk: _Walk, fact: Fact) -> None:
     """A copy moves nothing: the sequence does not know of it. Only an answer to what was just pressed may wake anybody."""
-    original = next((owed for owed in walk.owed if owed.key == fact.key), None)
+    original = next((owed for owed in (*walk.owed, *walk.beside) if owed.key == fact.key), None)
     if original is None or (original.mail == "confirm" and walk.state != "pending"):
         return
-    count = 1 + sum(owed.key.split(":", 2)[2] == fact.key for owed in walk.copies)
+    count = 1 + sum(is_copy(owed.key) and owed.key.split(":", 2)[2] == fact.key for owed in walk.beside)
     due = fact.at if original.mail == "confirm" else next_waking(walk.rhythm.timezone, fact.at)
-    walk.copies.append(Owed(f"resend:{count}:{fact.key}", original.mail, due, is_daily=False))
+    walk.beside.append(Owed(f"resend:{count}:{fact.key}", original.mail, due, is_daily=False))
 
 
 def _upcoming(walk: _Walk) -> tuple[Owed, ...]:

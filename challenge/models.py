@@ -109,6 +109,7 @@ class EventKind(StrEnum):
     """What happened to one enrollment."""
 
     signed_up = "signed_up"
+    signed_up_again = "signed_up_again"
     confirmed = "confirmed"
     opened = "opened"
     clicked = "clicked"

@@ -244,6 +244,7 @@ _STATES = {
 }
 _WORDS = {
     EventKind.signed_up: ("Signed up", "plain"),
+    EventKind.signed_up_again: ("Somebody signed this address up again", "plain"),
     EventKind.confirmed: ("Said yes", "done"),
     EventKind.opened: ("Opened", "quiet"),
     EventKind.clicked: ("Clicked", "quiet"),

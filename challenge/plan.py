@@ -19,7 +19,7 @@ from sqlmodel import Session, col, select
 
 from challenge.alerts import raise_alert
 from challenge.db import Database, among
-from challenge.journey import Fact, Owed, Plan, Rhythm, is_copy, plan
+from challenge.journey import ALREADY, Fact, Owed, Plan, Rhythm, is_beside, plan
 from challenge.models import (
     OPEN_STATES,
     Delivery,
@@ -35,6 +35,7 @@ from challenge.programme.definition import Challenge
 BATCH = 100  # on SQLite nobody else writes meanwhile: about 15 ms
 _FACTS = (
     EventKind.signed_up,
+    EventKind.signed_up_again,
     EventKind.confirmed,
     EventKind.completed,
     EventKind.undone,
@@ -273,19 +274,27 @@ def _compare(
     changes: _Changes, person: int, state: EnrollmentState, wanted: Plan, rows: dict[str, _Row], now: datetime
 ) -> None:
     """Closes what is no longer owed, then opens what is, in order; stops behind an open daily mail, for the sequence has
-    one open mail at a time. Copies stand beside it."""
+    one open mail at a time. What stands beside it is no part of that."""
     keys = {owed.key for owed in wanted.all}
     for key, row in rows.items():
         if key not in keys and row.state in _NOT_YET_GIVEN_AWAY:
             changes.cancelled.append({"row": row.id, "now": now})
-    stands_still = wanted.state not in ("pending", "active", "ended")
-    for owed in () if stands_still else wanted.all:
-        if stands_still and not is_copy(owed.key):
+    stands_still = False
+    for owed in _may_have_a_row(wanted):
+        if stands_still and not is_beside(owed.key):
             continue
         if owed.mail == "confirm" and state is not EnrollmentState.pending:
             continue  # the yes came first: nobody needs to be asked any more
         is_open = _open(changes, person, owed, rows.get(owed.key), now)
         stands_still = stands_still or (owed.is_daily and is_open)
+
+
+def _may_have_a_row(wanted: Plan) -> Sequence[Owed]:
+    if wanted.state == "stopped":
+        return ()
+    if wanted.state == "paused":  # the answer to a sign-up says so
+        return [owed for owed in wanted.owed if owed.mail == ALREADY]
+    return wanted.all
 
 
 def _open(changes: _Changes, person: int, owed: Owed, row: _Row | None, now: datetime) -> bool:

@@ -44,6 +44,7 @@ _TOUCH = sql(
     "INSERT INTO installation (name, value) VALUES ('signed_up_at', :at) ON CONFLICT (name) DO UPDATE SET value = :at"
 )
 _REPEATABLE = (EnrollmentState.stopped, EnrollmentState.ended)
+_IN = (EnrollmentState.active, EnrollmentState.paused)
 
 
 @dataclass(frozen=True)
@@ -159,10 +160,13 @@ def hour(value: object) -> int:
     return int(text)
 
 
-def register(session: Session, signup: SignUp, challenge: Challenge, now: datetime) -> None:
-    """Writes the sign-up down; what is owed follows from it. For an address that is known, suppressed or was asked often
+def register(
+    session: Session, signup: SignUp, challenge: Challenge, now: datetime, *, answers_who_is_in: bool = True
+) -> None:
+    """Writes the sign-up down; what is owed follows from it. Who is in already gets a mail that says so, unless a list is
+    read (`answers_who_is_in`); nothing of what was typed is kept. For an address that is suppressed or was written to often
     enough nothing changes, which takes as long."""
-    if _join(session, signup, challenge, now):
+    if _join(session, signup, challenge, now, answers_who_is_in=answers_who_is_in):
         _touch(session)
     else:
         pretend(session, signup, challenge, now)
@@ -170,13 +174,17 @@ def register(session: Session, signup: SignUp, challenge: Challenge, now: dateti
 
 def pretend(session: Session, signup: SignUp, challenge: Challenge, now: datetime) -> None:
     """Changes nothing, with the work of a sign-up: how long an answer takes must not tell more than its words."""
+    _work_in_vain(session, signup, challenge, now)
+    _touch(session)
+
+
+def _work_in_vain(session: Session, signup: SignUp, challenge: Challenge, now: datetime) -> None:
     with session.begin_nested() as taken_back:
         nobody = replace(signup, email_key=f"{secrets.token_hex(16)}@{signup.email_key.rpartition('@')[2]}")
         enrollment, subscriber, _ = _enrollment_for(session, nobody, challenge, now)
         append(session, enrollment, EventKind.signed_up, now, detail=_told(session, enrollment, subscriber, signup))
         session.flush()
         taken_back.rollback()
-    _touch(session)
 
 
 def _touch(session: Session) -> None:
@@ -184,13 +192,13 @@ def _touch(session: Session) -> None:
     session.connection().execute(_TOUCH, {"at": real_now().isoformat()})
 
 
-def _join(session: Session, signup: SignUp, challenge: Challenge, now: datetime) -> bool:
+def _join(session: Session, signup: SignUp, challenge: Challenge, now: datetime, *, answers_who_is_in: bool) -> bool:
     """Whether the sign-up was written down."""
     if is_suppressed(session, signup.email_key):
         return False
     known = _latest(session, signup, challenge)
-    if known is not None and known.state not in (*_REPEATABLE, EnrollmentState.pending):
-        return False
+    if known is not None and known.state in _IN:
+        return answers_who_is_in and _tell_who_is_in(session, known, signup, challenge, now)
     if (known is None or known.state in _REPEATABLE) and not asking.may_ask(session, signup.email_key, now):
         return False
     enrollment, subscriber, is_new = _enrollment_for(session, signup, challenge, now)
@@ -202,6 +210,16 @@ def _join(session: Session, signup: SignUp, challenge: Challenge, now: datetime)
         _correct(session, subscriber, enrollment, signup)
     detail = _told(session, enrollment, subscriber, signup)
     append(session, enrollment, EventKind.signed_up, now, detail=detail)
+    return True
+
+
+def _tell_who_is_in(session: Session, known: Enrollment, signup: SignUp, challenge: Challenge, now: datetime) -> bool:
+    """Whether they are owed a mail that says so. The lock keeps two sign-ups of one moment from both being the first."""
+    enrollment, subscriber = lock(session, known.id or 0)
+    if enrollment.state not in _IN or not asking.may_tell(session, subscriber.id or 0, now):
+        return False
+    _work_in_vain(session, signup, challenge, now)
+    append(session, enrollment, EventKind.signed_up_again, now)
     return True
 
 

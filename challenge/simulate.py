@@ -81,6 +81,7 @@ class Person:
     stops_on: int
     scanned: bool
     signs_up_after: timedelta
+    forgets: bool
 
 
 class Crowd:
@@ -211,6 +212,8 @@ class Crowd:
             self._later(acts, now + timedelta(minutes=10 + 120 * chance()), lambda: self._open(person, links))
         if not mail.key.startswith("day-"):
             return
+        if person.forgets and mail.key == "day-3":  # signs up once more, as somebody who lost the mails does
+            self._later(acts, now + timedelta(minutes=2), lambda: self._post_form(person))
         day, at = int(mail.key[4:]), now + timedelta(minutes=20 + 300 * chance())
         if day == person.stops_on:
             self._later(acts, at, lambda: self._stop(links))
@@ -220,6 +223,14 @@ class Crowd:
             self._later(acts, at, lambda: self._press(links, "complete", day))
 
     def _sign_up(self, person: Person) -> None:
+        for _ in range(self._random.choice((1, 2, 3))):  # they look at the page first; so do others, who go away again
+            self._seen["visits"] += 1
+            page = f"/?utm_source={person.source}" if person.source else "/"
+            self._request("GET", page, agent=f"{_AGENTS['browser']} Visitor/{self._seen['visits']}")
+        self._post_form(person)
+        self._seen["signed up"] += 1
+
+    def _post_form(self, person: Person) -> None:
         fields = {
             "email": person.email,
             "first_name": person.name,
@@ -229,13 +240,7 @@ class Crowd:
         }
         if person.source:
             fields["utm_source"] = person.source
-        for _ in range(self._random.choice((1, 2, 3))):  # they look at the page first; so do others, who go away again
-            self._seen["visits"] += 1
-            page = f"/?utm_source={person.source}" if person.source else "/"
-            self._request("GET", page, agent=f"{_AGENTS['browser']} Visitor/{self._seen['visits']}")
-        form = {"Content-Type": "application/x-www-form-urlencoded"}
-        self._request("POST", "/signup", urlencode(fields), form)
-        self._seen["signed up"] += 1
+        self._request("POST", "/signup", urlencode(fields), {"Content-Type": "application/x-www-form-urlencoded"})
 
     def _confirm(self, person: Person, mail: _Mail) -> None:
         path = mail.path("/confirm/")
@@ -328,6 +333,7 @@ def _people(count: int, seed: int) -> list[Person]:
             stops_on=dice.choice((2, 3, 4)) if dice.random() < 0.05 else 0,
             scanned=dice.random() < 0.08,
             signs_up_after=timedelta(hours=_SIGN_UP_HOURS * dice.random()),
+            forgets=number % 25 == 0,
         )
         for number in range(1, count + 1)
     ]

@@ -28,6 +28,8 @@ _DONE = (1, 2)
 MAILS = {
     "confirm": Content("confirm"),
     "welcome": Content("welcome", has_name=True),
+    "already": Content("already", 3, done=_DONE, has_name=True, stage="day", next_on="2027-03-04"),
+    "already-paused": Content("already", 3, done=_DONE, has_name=True, stage="paused"),
     "day": Content("day", 3, done=_DONE, has_name=True),
     "nudge": Content("nudge", 3, done=_DONE, pace="when_done", has_name=True),
     "rest": Content("rest", done=_DONE, has_name=True),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime, timedelta
 
 import click
 
 from challenge.cli.door import as_json, challenge_of, cli, print_json
 from challenge.errors import UsageError
 from challenge.settings import read_settings
+
+STAGES = ("before", "day", "after", "paused")  # of who signs up though they are in
 
 
 @cli.command()
@@ -18,10 +21,14 @@ from challenge.settings import read_settings
 @click.option("--name", default="Ana", show_default=True)
 @click.option("--language", default="", help="A language that has catalogues, such as de.")
 @click.option("--variant", default="", help="A version of the mails that the challenge's file has, such as b.")
+@click.option("--stage", type=click.Choice(STAGES), default="day", show_default=True, help="For the mail already.")
 @click.option("--html", is_flag=True, help="Print the HTML part.")
-def preview(mail: str, day: int, position: str, name: str, language: str, variant: str, html: bool) -> None:
-    """Prints a mail as a person would get it. MAIL: confirm, welcome, day, nudge, rest, finish, invitation, comeback."""
+def preview(mail: str, day: int, position: str, name: str, language: str, variant: str, stage: str, html: bool) -> None:
+    """Prints a mail as a person would get it.
+
+    MAIL: confirm, welcome, already, day, nudge, rest, finish, invitation, comeback."""
     from challenge.rendering.links import Address
+    from challenge.rendering.lint import key_of
     from challenge.rendering.message import Composer
     from challenge.rendering.templates import FOLDERS, Content
 
@@ -48,8 +55,10 @@ def preview(mail: str, day: int, position: str, name: str, language: str, varian
         has_name=bool(name),
         locale=language or languages.locales[0],
         variant=variant,
+        stage=stage if mail == "already" else "",
+        next_on="" if stage == "paused" or mail != "already" else f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}",
     )
-    key = f"day-{day}" if mail == "day" else mail
+    key = key_of(content) if mail in ("day", "nudge", "already") else mail
     subject, text, page = composer.templates.shown(content, name, composer.links, Address(0, 0, key))
     click.echo(page if html else f"Subject: {subject}\n\n{text}")
 

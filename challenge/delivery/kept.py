@@ -33,6 +33,8 @@ def _content_words(content: Content) -> str:
         "locale": content.locale,
         "variant": content.variant,
     }
+    if content.stage:
+        words |= {"stage": content.stage, "next_on": content.next_on}
     return json.dumps(words)[1:]
 
 

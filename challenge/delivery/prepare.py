@@ -21,7 +21,7 @@ from challenge.delivery.smtp import Kind, Outcome
 from challenge.dispatch import DEFERRED_LASTS
 from challenge.errors import NotFound
 from challenge.events import address_hash, append, installation_key, lock
-from challenge.journey import day_of, is_copy, may_come, next_waking
+from challenge.journey import ALREADY, ANSWERS, Rhythm, day_of, is_beside, is_copy, local_date, may_come, next_waking
 from challenge.models import (
     Delivery,
     DeliveryState,
@@ -41,6 +41,7 @@ from challenge.settings import Settings
 
 _ALLOWED = {
     "confirm": (EnrollmentState.pending,),
+    ALREADY: (EnrollmentState.active, EnrollmentState.paused, EnrollmentState.ended),
     "": (EnrollmentState.active, EnrollmentState.ended),
 }
 _NO_PROGRESS: tuple[tuple[int, ...], int] = ((), 0)
@@ -131,6 +132,7 @@ def prepare(
         rows = [_Found._make(row) for row in session.execute(_FOUND.where(among(session, col(Delivery.id), ids)))]
         blocked = _blocked(session, [row.email_key for row in rows])
         progress = _progress(session, [row.enrollment_id for row in rows])
+        coming = _coming(session, [row.enrollment_id for row in rows if row.mail == ALREADY])
         paused = paused_domains(session, {row.domain for row in rows})
     edition, versions, composed_at = challenge.edition, bool(challenge.variants.of_mails), now.replace(microsecond=0)
     letters: list[tuple[_Found, Letter]] = []
@@ -145,7 +147,8 @@ def prepare(
                 aside.append(row)
                 continue
             made = progress.get(row.enrollment_id, _NO_PROGRESS)
-            letters.append((row, _letter(row, edition, versions, *made, composed_at)))
+            next_at = coming.get(row.enrollment_id)
+            letters.append((row, _letter(row, edition, versions, *made, next_at, composed_at)))
         except Exception as error:  # one row that makes no sense must not keep the others of its batch
             log.exception("A mail cannot be made, and waits.", extra={"action": "mail_unmade", "delivery_id": row.id})
             broken.append((row.id, words_of(error)))
@@ -220,7 +223,13 @@ def _put_off(row: _Found, wait: timedelta, now: datetime) -> datetime:
 
 
 def _letter(
-    row: _Found, edition: str, versions: bool, done: tuple[int, ...], rested: int, composed_at: datetime
+    row: _Found,
+    edition: str,
+    versions: bool,
+    done: tuple[int, ...],
+    rested: int,
+    next_at: datetime | None,
+    composed_at: datetime,
 ) -> Letter:
     """A row that was given away before keeps its words and its date: a second copy is the same bytes."""
     to = Address(row.enrollment_id, row.id, row.key)
@@ -239,8 +248,33 @@ def _letter(
         tracking=row.tracking,
         locale=row.locale,
         variant=row.variant if versions else "",
+        stage=_stage(row) if row.mail == ALREADY else "",
+        next_on=local_date(Rhythm(row.timezone, row.hour), next_at).isoformat() if next_at else "",
     )
     return Letter(to, row.email, row.first_name, content, composed_at)
+
+
+def _stage(row: _Found) -> str:
+    """Where somebody is who asks to join though they are in."""
+    if row.state is EnrollmentState.paused:
+        return "paused"
+    return {"welcome": "before", "finish": "after"}.get(row.key.rpartition(":")[2], "day")
+
+
+def _coming(session: Session, ids: list[int]) -> dict[int, datetime]:
+    """When the next mail of the sequence comes, per enrollment that has one."""
+    if not ids:
+        return {}
+    query = select(Delivery.enrollment_id, Delivery.key, Delivery.planned_at).where(
+        among(session, col(Delivery.enrollment_id), ids),
+        Delivery.state == DeliveryState.scheduled,
+        col(Delivery.mail).not_in(ANSWERS),
+    )
+    found: dict[int, datetime] = {}
+    for number, key, at in session.exec(query):
+        if not is_beside(key):
+            found[number] = min(at, found.get(number, at))
+    return found
 
 
 def _blocked(session: Session, email_keys: list[str]) -> set[str]:

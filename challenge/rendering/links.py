@@ -67,8 +67,10 @@ class Links:
                 return self.day_path(to, max(day_of(to.key) - 1, 1))
             case Link.position:
                 return self.day_path(to, day_of(to.key) or 1) + "#position"
-            case Link.preferences | Link.resume:
+            case Link.preferences:
                 return self.preferences_path(to)
+            case Link.resume:
+                return self.preferences_path(to) + "#break"
             case Link.calendar:
                 return f"/calendar/{self.tokens.sign(Purpose.calendar, to.enrollment_id)}.ics"
             case Link.certificate:

@@ -79,6 +79,10 @@ def _states(challenge: Challenge, locale: str) -> Iterator[Content]:
     for pace in ("daily", "every_other_day", "weekdays", "weekly", "when_done"):
         yield Content("welcome", has_name=True, pace=pace, locale=locale)
         yield Content("nudge", 2, done=(1,), pace=pace, locale=locale)
+    for stage in ("before", "day", "after", "paused"):
+        day, next_on = (0, 2)[stage in ("day", "paused")], "" if stage == "paused" else "2027-03-03"
+        yield Content("already", day, has_name=True, stage=stage, next_on=next_on, locale=locale)
+    yield Content("already", 0, stage="paused", locale=locale)
     for mail in ("confirm", "welcome", "rest", "finish", "invitation", "comeback"):
         for done in (none, every[:2], every):
             yield Content(mail, done=done, has_name=bool(done), locale=locale)
@@ -86,12 +90,19 @@ def _states(challenge: Challenge, locale: str) -> Iterator[Content]:
 
 def rendered(templates: Templates, content: Content, links: Links, name: str = "Ana") -> Mail:
     """The mail as a person gets it."""
-    key = f"day-{content.day}" if content.mail == "day" else f"nudge:day-{content.day}" if content.day else content.mail
+    key = key_of(content)
     name = name if content.has_name else ""
     to = Address(70_001, 900_001, key)
     subject, text, page = templates.shown(content, name, links, to)
     invitation = links.tracked(Link.invitation, to) if content.tracking else links.target(Link.invitation, to)
     return Mail(content, templates.languages.get(content.locale), subject, text, page, parsed(page), invitation)
+
+
+def key_of(content: Content) -> str:
+    """The key of a mail with this content."""
+    if not content.day:
+        return content.mail
+    return f"day-{content.day}" if content.mail == "day" else f"{content.mail}:day-{content.day}"
 
 
 def lint(templates: Templates, links: Links) -> list[Finding]:

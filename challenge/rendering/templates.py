@@ -12,6 +12,7 @@ import re
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -51,7 +52,10 @@ _UNFIT = (TemplateError, LookupError, ValueError, TypeError)
 
 
 class Content(NamedTuple):
-    """All that a mail's words depend on, but for the name and the links. Equal contents are rendered once."""
+    """All that a mail's words depend on, but for the name and the links. Equal contents are rendered once.
+
+    Of `already` alone: `stage` (`before` day 1, `day`, `after` the last, `paused`) and `next_on`, the local date of the
+    next mail (ISO 8601), empty when none is planned."""
 
     mail: str
     day: int = 0
@@ -65,6 +69,8 @@ class Content(NamedTuple):
     tracking: bool = True
     locale: str = "en"
     variant: str = ""
+    stage: str = ""
+    next_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -216,6 +222,8 @@ class Templates:
             "position": content.position,
             "hour": language.hour(content.hour),
             "pace": content.pace,
+            "stage": content.stage,
+            "next_day": _next_day(content.next_on, language),
             "postal_address": self.postal_address,
             "base_url": self.base_url,
             "picture_url": lambda picture: f"{self.base_url}/pictures/{challenge.edition}/{picture.file}",
@@ -228,6 +236,14 @@ class Templates:
             "open_url": _mark("open"),
             "by_mail": _mark("bymail") if self.takes_mail else "",
         }
+
+
+def _next_day(date_text: str, language: Language) -> dict[str, str]:
+    """Weekday and date as the language says them; empty without a date."""
+    if not date_text:
+        return {}
+    noon = datetime.fromisoformat(f"{date_text}T12:00Z")
+    return {"weekday": language.weekday(noon, "UTC"), "date": language.date(noon.date())}
 
 
 def whole(text: str) -> str:

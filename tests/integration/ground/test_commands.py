@@ -140,10 +140,12 @@ def test_it_makes_logins_and_tokens_and_stops_sending(tmp_path: Path) -> None:
 
 
 def test_it_previews_every_mail_and_masks_secrets(tmp_path: Path) -> None:
-    for mail in ("confirm", "welcome", "day", "rest", "nudge", "finish", "comeback"):
+    for mail in ("confirm", "welcome", "already", "day", "rest", "nudge", "finish", "comeback"):
         shown = run(tmp_path, "preview", mail, "--day", "3").stdout
         assert shown.startswith("Subject: ")
         assert "Stop these e-mails" in shown
+    assert "YOU ARE ON A BREAK" in run(tmp_path, "preview", "already", "--stage", "paused").stdout
+    assert "Open day 3" in run(tmp_path, "preview", "already", "--day", "3").stdout
     told = run(
         tmp_path, "settings", CHALLENGE_SECRET_KEY="very-secret", CHALLENGE_SMTP_URL="smtps://me:hush@relay.example"
     ).stdout

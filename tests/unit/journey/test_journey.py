@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -51,6 +52,35 @@ def test_it_owes_only_the_confirmation_before_the_yes() -> None:
 def test_it_asks_again_at_most_once_an_hour() -> None:
     asked = [Fact("signed_up", MONDAY + timedelta(minutes=20 * n), rhythm=UTC_8) for n in range(7)]
     assert [owed.key for owed in plan(5, asked, MONDAY + DAY).all] == ["confirm", "confirm:2", "confirm:3"]
+
+
+def told_already(result: Plan) -> dict[str, float]:
+    """Key -> days after the yes, of the mails that say "you are in"."""
+    return {owed.key: (owed.due_at - MONDAY) / DAY for owed in result.owed if owed.mail == "already"}
+
+
+def test_it_tells_who_is_in_where_they_are_at_once_and_once_a_day() -> None:
+    again = [at(days, "signed_up_again") for days in (0.25, 0.5, 2.5, 3, 3.5, 7.5)]
+    assert told_already(after(8, *again)) == {
+        "already:1:welcome": 0.25,
+        "already:2:day-2": 2.5,
+        "already:3:day-3": 3.5,
+        "already:4:finish": 7.5,
+    }
+
+
+def test_it_tells_also_who_pauses_or_came_to_the_end_but_nobody_who_waits_or_stopped() -> None:
+    again = at(20, "signed_up_again")
+    assert told_already(after(21, at(2.5, "paused"), again)) == {"already:1:day-2": 20}
+    assert told_already(after(21, again)) == {"already:1:finish": 20}
+    assert told_already(after(21, at(2.5, "unsubscribed"), again)) == {}
+    assert told_already(plan(5, [*started()[:1], again], MONDAY + DAY * 21)) == {}
+
+
+def test_it_sends_a_copy_of_what_it_told() -> None:
+    keys = [at(1.5, "signed_up_again"), at(1.6, "resent", key="day-1"), at(1.7, "resent", key="already:1:day-1")]
+    beside = [owed.key for owed in after(2, *keys).owed if owed.key.startswith(("already", "resend"))]
+    assert beside == ["already:1:day-1", "resend:1:day-1", "resend:1:already:1:day-1"]
 
 
 def test_it_sends_five_days_then_the_finish_then_a_comeback() -> None:
@@ -324,6 +354,25 @@ def test_it_keeps_its_promises_whatever_happens(acts: list[tuple[str, int, int, 
     check(end, known, first)
     for moment in (fact.at for fact in known):
         check_keys(plan(5, known, moment))
+
+
+@given(st.lists(ACTS, max_size=10), st.lists(st.integers(1, 24 * 40), max_size=5), st.sampled_from(Pace))
+@settings(max_examples=200)
+def test_it_moves_nothing_when_somebody_types_the_address_again(
+    acts: list[tuple[str, int, int, str, int, Pace]], hours: list[int], pace: Pace
+) -> None:
+    known = started(Rhythm("America/New_York", 8, pace))
+    for act in sorted(acts, key=lambda act: act[1]):
+        known.append(told(act, known, plan(5, known, MONDAY + timedelta(hours=act[1]))))
+    again = sorted(MONDAY + timedelta(hours=hour) for hour in hours)
+    for now in (MONDAY + DAY * 3, MONDAY + DAY * 150):
+        alone = plan(5, known, now)
+        result = plan(5, [*known, *(Fact("signed_up_again", when) for when in again)], now)
+        assert tuple(owed for owed in result.owed if owed.mail != "already") == alone.owed
+        assert (result.upcoming, result.state) == (alone.upcoming, alone.state)
+        times = [owed.due_at for owed in result.owed if owed.mail == "already"]
+        assert set(times) <= set(again)
+        assert all(later - earlier >= DAY for earlier, later in pairwise(times))
 
 
 def check_keys(result: Plan) -> None:
