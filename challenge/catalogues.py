@@ -9,15 +9,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.pofile import write_po
+from jinja2 import TemplateSyntaxError
 
 from challenge.i18n import CATALOGUES, Languages, read_catalogue
 from challenge.programme.definition import Challenge
 from challenge.programme.translation import sentences
-from challenge.rendering.templates import FOLDERS
+from challenge.rendering.templates import FOLDERS, unreadable
 
 _HERE = Path(__file__).parent
 # Errors are written where they happen and translated where they are shown: their words count as marked.
@@ -129,8 +131,20 @@ def _update(file: Path, locale: str, wanted: Catalog) -> Path:
 
 
 def _gather(catalog: Catalog, folder: Path, methods: list[tuple[str, str]]) -> None:
+    """Raises ContentError: a template with a mistake, and in which line."""
     options = {pattern: _JINJA for pattern, method in methods if method == "jinja2"}
-    found = extract_from_dir(folder, methods, options, _KEYWORDS, directory_filter=lambda path: True)
+    reading = folder
+
+    def remember(name: str, method: str, options: dict[str, Any]) -> None:
+        nonlocal reading
+        reading = folder / name
+
+    try:
+        found = list(
+            extract_from_dir(folder, methods, options, _KEYWORDS, callback=remember, directory_filter=lambda path: True)
+        )
+    except (TemplateSyntaxError, UnicodeDecodeError) as error:
+        raise unreadable(error, reading) from error
     for name, _, message, _, context in sorted(found, key=lambda one: (one[0], one[1])):
         catalog.add(message, locations=[(name, 0)], context=context)
 

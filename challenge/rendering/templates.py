@@ -192,10 +192,12 @@ class Templates:
             if Path(frame.filename).suffix in (".txt", ".html"):
                 path, line = Path(frame.filename), frame.lineno
         said, advice = str(error), "Mend that line"
+        if isinstance(error, UnicodeDecodeError):
+            files = (*self._folders.glob("*/*"), *(self.challenge.folder / _THEIRS).glob("*/*"))
+            return unreadable(error, next((file for file in files if file.read_bytes() == error.object), path))
         if isinstance(error, TemplateSyntaxError):
-            path, line, said = Path(error.filename or path), error.lineno, error.message or said
-            advice = "Mend that line. Each {% if %}, {% for %} and {% block %} needs its end"
-        elif isinstance(error, TemplateNotFound):
+            return unreadable(error, path)
+        if isinstance(error, TemplateNotFound):
             said, advice = f"there is no template {error.name}", "Check the name, or put the file there"
         elif isinstance(error, UndefinedError):
             advice = "Check how it is spelt; the other mails show which words there are"
@@ -236,6 +238,16 @@ class Templates:
             "open_url": _mark("open"),
             "by_mail": _mark("bymail") if self.takes_mail else "",
         }
+
+
+def unreadable(error: TemplateSyntaxError | UnicodeDecodeError, path: Path) -> ContentError:
+    """What a template that cannot be read is told as; `path` where the error does not know it."""
+    if isinstance(error, UnicodeDecodeError):
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return ContentError(path, line, "cannot be filled in: it is not in UTF-8", "Save it as UTF-8.")
+    advice = "Mend that line. Each {% if %}, {% for %} and {% block %} needs its end."
+    said = (error.message or str(error)).rstrip(".")
+    return ContentError(Path(error.filename or path), error.lineno, f"cannot be filled in: {said}", advice)
 
 
 def _next_day(date_text: str, language: Language) -> dict[str, str]:

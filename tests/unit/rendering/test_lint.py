@@ -127,25 +127,40 @@ def test_it_names_file_and_line_of_a_broken_template(
     assert advice in finding.advice
 
 
-@pytest.mark.parametrize(("words", "code"), [(["lint"], 1), (["preview", "finish"], 2)])
+@pytest.mark.parametrize(("words", "code"), [(["lint"], 1), (["preview", "finish"], 2), (["words"], 2)])
+@pytest.mark.parametrize(
+    ("mistake", "problem"),
+    [
+        (b"{{ dun }}", "1: cannot be filled in: 'dun' is undefined. Check how"),
+        (b"\n{% if x %}", "2: cannot be filled in: Unexpected end of template."),
+        (b"\n\n\xff", "3: cannot be filled in: it is not in UTF-8. Save it as UTF-8."),
+    ],
+)
 def test_the_commands_say_it_in_one_line(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     words: list[str],
     code: int,
+    mistake: bytes,
+    problem: str,
 ) -> None:
     folders = tmp_path / "emails"
     shutil.copytree(FOLDERS, folders)
-    (folders / "finish" / "body.txt").write_text("{{ dun }}")
+    (folders / "finish" / "body.txt").write_bytes(mistake)
+    monkeypatch.setattr("challenge.catalogues.FOLDERS", folders)
     monkeypatch.setitem(cast(dict[str, Any], Templates.__init__.__kwdefaults__), "folders", folders)
     monkeypatch.setattr("sys.argv", ["challenge", *words])
     monkeypatch.setattr("logging.basicConfig", lambda **_: None)
     monkeypatch.setenv("CHALLENGE_DATA_DIR", str(tmp_path))
+    if words == ["words"] and b"dun" in mistake:
+        assert main() == 0  # it reads the sentences, and fills nothing in
+        return
     assert main() == code
     told = capsys.readouterr()
     said = told.out if code == 1 else told.err
-    assert f"{folders / 'finish' / 'body.txt'}, line 1: cannot be filled in: 'dun' is undefined. Check how" in said
+    (line,) = (line for line in said.splitlines() if "cannot be filled in" in line)
+    assert f"{folders / 'finish' / 'body.txt'}, line {problem}" in line
 
 
 def test_the_confirmation_does_not_tell_a_stranger_that_they_joined() -> None:
