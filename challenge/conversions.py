@@ -219,7 +219,7 @@ def _record(session: Session, told: Told, find: Callable[[], int | None], now: d
         how=how,
     )
     if number is not None:
-        enrollment, _ = lock(session, number)
+        enrollment = _lock_all_runs(session, number, now)
         row.last_day = max(done_days(session, number), default=0)
         detail = {"amount": told.amount, "currency": told.currency, "how": how, "last_day": row.last_day}
         detail["told_at"] = now.isoformat()  # from here on, not from `joined_at`, nobody invites them any more
@@ -227,6 +227,17 @@ def _record(session: Session, told: Told, find: Callable[[], int | None], now: d
     session.add(row)
     session.flush()  # a second telling in the same moment fails here, on the unique key
     return Outcome.unmatched if number is None else Outcome.recorded
+
+
+def _lock_all_runs(session: Session, number: int, now: datetime) -> Enrollment:
+    """The run, once each run of its person is locked, in one order whichever it is, and will be planned anew: in none of
+    them are they invited any more. Raises NotFound when erased."""
+    owner = select(Enrollment.subscriber_id).where(Enrollment.id == number).scalar_subquery()
+    mine = select(Enrollment.id).where(Enrollment.subscriber_id == owner).order_by(col(Enrollment.id))
+    runs = {other: lock(session, other or 0)[0] for other in session.exec(mine).all()}
+    for run in runs.values():
+        run.plan_at = now
+    return runs.get(number) or lock(session, number)[0]
 
 
 def is_signed(body: bytes, header: str, secret: str, real: datetime) -> bool:

@@ -15,7 +15,7 @@ an instant later, in an autumn fold the first of the two).
     changed              hour, zone or pace from the next mail on
     finish               two mornings later the invitation, for who did a day; a week later the comeback, for who
                          has days left
-    joined               no invitation from then on
+    joined               no invitation from then on, in whichever run it was told
     signed_up_again      somebody typed the address of who is in: at once, and beside the sequence, the mail that tells
                          them so and where they are: `already:1:day-3`
     resent               one more copy of a mail that fell due, beside the sequence: `resend:1:day-3`

@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import bindparam, insert, or_, update
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from challenge.alerts import raise_alert
@@ -149,7 +150,8 @@ def cancel_open(
 
 
 def facts_of(session: Session, ids: Sequence[int]) -> dict[int, list[Fact]]:
-    """The events that planning goes by, in the order they were recorded."""
+    """The events that planning goes by, in the order they were recorded; that somebody joined also when they did so in
+    another of their runs."""
     found: dict[int, list[Fact]] = defaultdict(list)
     query = (
         select(Event.enrollment_id, Event.kind, Event.occurred_at, Event.day, Event.detail)  # type: ignore[call-overload]
@@ -157,14 +159,28 @@ def facts_of(session: Session, ids: Sequence[int]) -> dict[int, list[Fact]]:
         .order_by(col(Event.id))
     )
     for number, kind, at, day, told in session.exec(query):
-        if kind is EventKind.joined:  # counts from when it was told: what went out before was owed
-            if "told_at" not in told:
-                continue
-            at = datetime.fromisoformat(told["told_at"])  # noqa: PLW2901
+        if kind is EventKind.joined:
+            found[number] += _joined(told)
+            continue
         rhythm = Rhythm(told["timezone"], told["hour"], told["pace"]) if "timezone" in told else None
         of = "imported" if told.get("imported") else told.get("of", "")
         found[number].append(Fact(kind, at, day or 0, told.get("key", ""), of, rhythm))
+    for number, told in session.exec(_JOINED_ELSEWHERE.where(among(session, col(Enrollment.id), ids))):
+        found[number or 0] += _joined(told)
     return found
+
+
+_OTHER = aliased(Enrollment)
+_JOINED_ELSEWHERE = (
+    select(Enrollment.id, Event.detail)
+    .join(_OTHER, (col(_OTHER.subscriber_id) == col(Enrollment.subscriber_id)) & (col(_OTHER.id) != col(Enrollment.id)))
+    .join(Event, (col(Event.enrollment_id) == col(_OTHER.id)) & (col(Event.kind) == EventKind.joined))
+)
+
+
+def _joined(told: Mapping[str, Any]) -> list[Fact]:
+    """Counts from when it was told: what went out before was owed."""
+    return [Fact(EventKind.joined, datetime.fromisoformat(told["told_at"]))] if "told_at" in told else []
 
 
 @dataclass(frozen=True)

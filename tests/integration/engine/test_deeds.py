@@ -69,6 +69,60 @@ def test_it_invites_nobody_who_joined_and_keeps_what_went_out_before(engine: Any
         act(engine, "join", ben, (1, "USD"), None, "another form")
 
 
+def _live_a_run(engine: Any, address: str) -> int:
+    """Signs up, says yes, does day 1, and lives until after the finish."""
+    number: int = engine.sign_up(address)
+    engine.live(24)
+    with engine.database.write() as session:
+        participation.complete(session, number, 1, engine.now)
+    engine.live(24 * 5 + 12)
+    return number
+
+
+def test_it_invites_nobody_in_a_later_run_who_joined_in_an_earlier(engine: Any, relay: Any) -> None:
+    first = _live_a_run(engine, "ana@example.com")
+    act(engine, "join", first, (4900, "USD"), None, "one form")
+    engine.live(24 * 9)
+    second = _live_a_run(engine, "ana@example.com")
+    assert second != first
+    engine.live(24 * 9)
+    assert relay.keys("ana@example.com").count("invitation") == 0
+    assert relay.keys("ana@example.com").count("comeback") == 2
+    assert engine.audit().balanced, engine.audit().problems
+
+
+def test_it_takes_the_invitation_of_a_later_run_back_when_the_earlier_one_tells_of_the_joining(
+    engine: Any, relay: Any
+) -> None:
+    first = _live_a_run(engine, "ana@example.com")
+    engine.live(24 * 9)
+    _live_a_run(engine, "ana@example.com")
+    assert relay.keys("ana@example.com")[-1] == "finish"
+    engine.live(24)
+    act(engine, "join", first, (4900, "USD"), None, "one form")  # by the link of the mail of months ago
+    engine.live(24 * 9)
+    assert relay.keys("ana@example.com").count("invitation") == 1
+    assert relay.keys("ana@example.com")[-1] == "comeback"
+    assert engine.audit().balanced, engine.audit().problems
+
+
+def test_it_finds_an_invitation_of_somebody_who_had_joined_in_an_earlier_run(engine: Any) -> None:
+    first = _live_a_run(engine, "ana@example.com")
+    engine.live(24 * 9)
+    _live_a_run(engine, "ana@example.com")
+    engine.live(24 * 9)
+    with engine.database.write() as session:
+        told = Event(
+            enrollment_id=first,
+            kind=EventKind.joined,
+            occurred_at=engine.now - timedelta(days=20),
+            recorded_at=engine.now,
+            detail={"told_at": (engine.now - timedelta(days=20)).isoformat()},
+        )
+        session.add(told)
+    assert [(problem.enrollment, problem.key) for problem in engine.audit().problems] == [(2, "invitation")]
+
+
 def test_it_sends_a_copy_while_the_daily_mail_is_deferred(engine: Any, relay: Any) -> None:
     number = engine.sign_up("ana@example.com")
     engine.live(24)
