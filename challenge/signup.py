@@ -36,8 +36,9 @@ _UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 _JOINERS = "\u200c\u200d"  # names in Persian and Indic scripts need them
 _DOTS = str.maketrans(dict.fromkeys("\u3002\uff61\u2024\ufe12", "."))  # what IDNA (UTS 46) and readers take for a dot
 # What mail programs make a link of: two letters and more behind a dot (t.co, g.page), whatever their case, an IP address,
-# a scheme. J.R. and Ph.D. are none; J.Robert might be one, for nobody knows all top-level domains.
+# a scheme. J.R. and Ph.D. are none; J.Robert might be one, for nobody knows all top-level domains, and becomes J. Robert.
 _LINK = re.compile(r"(?i:www\.|//|\b[a-z]{2,}:\S)|[^\s.]\.[^\W\d_]{2}|\d\.\d")
+_TITLES = {"mr", "mrs", "ms", "dr", "prof", "st", "fr", "sr"}
 _MONEY = re.compile(r"[$\u00a2-\u00a5\u20a0-\u20cf]")
 _MOST_DIGITS = 3  # "2nd" is a name's, "0 800 555" a telephone's
 _TOUCH = sql(
@@ -120,7 +121,7 @@ def name(text: str) -> str:
     program would decode or make a link of, no sum of money. What turns letters around or hides is taken out."""
     text = unicodedata.normalize("NFC", text)
     text = "".join(c for c in text if unicodedata.category(c) != "Cf" or c in _JOINERS)
-    text = " ".join(text.split(" ")).strip()
+    text = " ".join(_parted(word) for word in text.split(" ")).strip()
     if "=?" in text or any(unicodedata.category(c) in {"Cc", "Cs", "Co", "Zl", "Zp"} for c in text):
         raise BadInput("first_name", "Please use plain letters for your first name.")
     seen = _as_seen(text)
@@ -130,6 +131,16 @@ def name(text: str) -> str:
     if len(text) > 80:
         raise BadInput("first_name", "Please use a shorter first name, up to 80 letters.")
     return text
+
+
+def _parted(word: str) -> str:
+    """`J.Robert` and `Mr.Bean` as they are meant: with the blank behind the dot, which no mail program makes a link of."""
+    before, _, name = word.rpartition(".")
+    initials = before.split(".")
+    is_titled = initials[0].casefold() in _TITLES and len(initials) == 1 and len(name) > 1
+    has_initials = all(len(one) == 1 and one.isupper() for one in initials) and name[:1].isupper() and len(name) > 2
+    is_name = name.replace("-", "").replace("'", "").isalpha()
+    return f"{before}. {name}" if is_name and (is_titled or has_initials) else word
 
 
 def _as_seen(text: str) -> str:
