@@ -28,7 +28,7 @@ from challenge.programme.definition import shipped
 from challenge.settings import read_settings
 from challenge.stats import keep
 from challenge.stats.filter import EVERYBODY, Filter, read
-from challenge.stats.funnel import funnel
+from challenge.stats.mails import all_numbers
 from challenge.web import create_app, tables
 
 _FILTERS = {
@@ -77,6 +77,8 @@ def pages(people: int) -> dict[str, str]:
         "today": "/dashboard/",
         "funnel": "/dashboard/funnel",
         **filtered,
+        "mails": "/dashboard/mails",
+        "mails, source": f"/dashboard/mails?{source}",
         "sources": "/dashboard/sources",
         "sources, by campaign": "/dashboard/sources?by=utm_campaign",
         "sources, source": f"/dashboard/sources?{source}",
@@ -135,16 +137,16 @@ def change(database: Database, people: int, changed: int) -> Iterator[Took]:
 
     def see() -> None:
         with database.read() as session:
-            funnel(session, SLUG, LENGTH, NOW)
+            all_numbers(session, SLUG, LENGTH, NOW)
 
     see()
     now = f"'{NOW:%Y-%m-%d %H:%M:%S}.000000{'' if database.is_sqlite else '+00'}'"
     yes = "1" if database.is_sqlite else "true"
     sent = (
         "INSERT INTO delivery (enrollment_id, key, mail, is_daily, state, planned_at, due_at, created_at, claimed_by, attempts,"
-        f" strikes, resends, reason, receipt, edition, closed_at) SELECT id, 'finish', 'finish', {yes}, 'sent', {now}, {now},"
+        f" strikes, resends, reason, receipt, edition, closed_at) SELECT id, 'invitation', 'invitation', {yes}, 'sent', {now}, {now},"
         f" {now}, '', 1, 0, 0, '', '250 ok', 'e1', {now} FROM enrollment WHERE NOT EXISTS (SELECT 1 FROM delivery AS there"
-        f" WHERE there.enrollment_id = enrollment.id AND there.key = 'finish') ORDER BY id LIMIT {changed}"
+        f" WHERE there.enrollment_id = enrollment.id AND there.key = 'invitation') ORDER BY id LIMIT {changed}"
     )
     opened = (
         "INSERT INTO event (enrollment_id, kind, day, link, occurred_at, recorded_at, who, reasons, rules, detail)"
@@ -173,7 +175,7 @@ def agrees(database: Database) -> bool:
 
 def _counted(database: Database, filter: Filter, condition: str) -> bool:
     with database.read() as session:
-        told = funnel(session, SLUG, LENGTH, NOW, filter)
+        told = all_numbers(session, SLUG, LENGTH, NOW, filter)
         ask = "SELECT day, who, kind, count(DISTINCT enrollment_id) FROM event JOIN enrollment ON enrollment.id = enrollment_id"
         rows = session.connection().execute(
             text(f"{ask} WHERE kind IN ('opened', 'completed') AND who = 'person' {condition} GROUP BY day, who, kind")
@@ -187,6 +189,19 @@ def _counted(database: Database, filter: Filter, condition: str) -> bool:
         )
         mails = {key: count for key, count in sent}  # noqa: C416 - a result is no sequence of pairs
         people = session.connection().execute(text(f"SELECT count(*) FROM enrollment WHERE true {condition}")).scalar()
+        left = (
+            session.connection()
+            .execute(
+                text(
+                    f"SELECT count(*) FROM event JOIN enrollment ON enrollment.id = enrollment_id WHERE kind = 'unsubscribed' {condition}"
+                )
+            )
+            .scalar()
+        )
+    each = {row.mail: row.sent for row in told.mails}
+    stops = [sum(row.unsubscribed for row in rows) for rows in (told.mails, told.leaving)]
+    if (each, stops) != (mails, [left, left]):
+        return False
     return told.signed_up == people and all(
         (day.sent, day.opened_people, day.done)
         == (mails.get(f"day-{day.day}", 0), counts.get((day.day, "opened"), 0), counts.get((day.day, "completed"), 0))

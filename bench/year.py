@@ -17,8 +17,9 @@ _DEEDS, _DOMAINS = 50_000, 200
 
 
 def fill(database: Database, people: int) -> None:
-    """`people` enrollments over the year until NOW, spread over 12 sources and 40 campaigns; five day mails for each (the
-    last days' are still to come), ten events for each, one of fifty joined and paid; visits, the log, recipient domains."""
+    """`people` enrollments over the year until NOW, spread over 12 sources and 40 campaigns; five day mails and three others
+    for each (the last days' are still to come), ten events for each, one of fifty joined and paid, one of 33 unsubscribed
+    after the last day; visits, the log, recipient domains."""
     words = _Words(database.is_sqlite, people)
     with database._writer.begin() as connection:
         kept = _without_triggers(connection, sqlite=database.is_sqlite)
@@ -69,8 +70,8 @@ def _people(words: _Words) -> Iterator[str]:
     yield (
         "INSERT INTO enrollment (id, subscriber_id, challenge, run, state, position, pace, goal, variant, source,"
         " utm_source, utm_medium, utm_campaign, utm_term, utm_content, referrer, form_variant, edition, signed_up_at,"
-        f" confirmed_at) {words.numbers} SELECT i, i, '{SLUG}', 1, CASE WHEN {words.joined} < 31536000 - 6 * 86400 THEN"
-        " 'ended' ELSE 'active' END, CASE i % 3 WHEN 0 THEN 'standing' ELSE 'seated' END, 'daily', '', CASE i % 2 WHEN 0"
+        f" confirmed_at) {words.numbers} SELECT i, i, '{SLUG}', 1, CASE WHEN {words.joined} > 31536000 - 6 * 86400 THEN"
+        " 'active' WHEN i % 33 = 5 THEN 'stopped' ELSE 'ended' END, CASE i % 3 WHEN 0 THEN 'standing' ELSE 'seated' END, 'daily', '', CASE i % 2 WHEN 0"
         " THEN 'a' ELSE 'b' END, 'source' || (i % 12), 'source' || (i % 12), '', 'c' || (i % 40), '', '', '',"
         f" CASE i % 5 WHEN 0 THEN 'a' ELSE 'b' END, 'e1', {words.at(words.joined)},"
         f" {words.at(words.joined + ' + 600 + i % 90000')} FROM n"
@@ -78,19 +79,22 @@ def _people(words: _Words) -> Iterator[str]:
 
 
 def _mails(words: _Words) -> Iterator[str]:
-    """Sent at the hour of the sign-up on each of the five days; of the last days' people one mail is planned."""
+    """Sent at the hour of the sign-up on each of the five days, and on the morning after; of the last days' people one mail
+    is planned."""
     now = int((NOW - FIRST).total_seconds())
-    for day in range(1, LENGTH + 1):
-        when, at = f"{words.joined} + {day * 86400}", words.at(f"{words.joined} + {day * 86400}")
+    mails = [("confirm", "confirm", 1), ("welcome", "welcome", 700)]
+    mails += [(f"day-{day}", "day", day * 86400) for day in range(1, LENGTH + 1)]
+    for key, mail, after in (*mails, ("finish", "finish", (LENGTH + 1) * 86400)):
+        when, at = f"{words.joined} + {after}", words.at(f"{words.joined} + {after}")
         for state, closed, condition in (
             ("sent", at, f"{when} <= {now}"),
             ("scheduled", "NULL", f"{when} > {now} AND {when} <= {now + 86400}"),
         ):
             yield (
                 "INSERT INTO delivery (enrollment_id, key, mail, is_daily, state, planned_at, due_at, created_at, claimed_by,"
-                f" attempts, strikes, resends, reason, receipt, edition, closed_at) {words.numbers} SELECT i, 'day-{day}',"
-                f" 'day', {words.yes}, '{state}', {at}, {at}, {at}, '', 1, 0, 0, '', '250 ok', 'e1', {closed} FROM n"
-                f" WHERE {condition}"
+                f" attempts, strikes, resends, reason, receipt, edition, closed_at) {words.numbers} SELECT i, '{key}',"
+                f" '{mail}', {words.yes}, '{state}', {at}, {at}, {at}, '', 1, 0, 0, '', '250 ok', 'e1', {closed} FROM n"
+                f" WHERE {condition}{' AND i % 33 <> 5' if key == 'finish' else ''}"
             )
 
 
@@ -118,6 +122,11 @@ def _events(words: _Words) -> Iterator[str]:
     yield (
         f"{insert} 'joined', NULL, '', {when}, {when}, 'person', '', '2', '{paid}' FROM n"
         f" WHERE i % 50 = 7 AND {seconds} <= {now}"
+    )
+    when = words.at(f"{words.joined} + {5 * 86400 + 7200}")
+    yield (
+        f"{insert} 'unsubscribed', NULL, '', {when}, {when}, 'person', '', '', '{{}}' FROM n"
+        f" WHERE i % 33 = 5 AND {words.joined} <= 31536000 - 6 * 86400"
     )
 
 

@@ -135,8 +135,17 @@ def change(session: Session, enrollment_id: int, wishes: Wishes, now: datetime) 
     return True
 
 
-def unsubscribe(session: Session, enrollment_id: int, now: datetime, *, how: str, everything: bool = True) -> bool:
-    """Stops this challenge, or everything for this address, and cancels what was already queued."""
+def unsubscribe(
+    session: Session,
+    enrollment_id: int,
+    now: datetime,
+    *,
+    how: str,
+    everything: bool = True,
+    delivery: Delivery | None = None,
+) -> bool:
+    """Stops this challenge, or everything for this address, and cancels what was already queued. `delivery`: the mail
+    whose link was used."""
     changed = False
     owner = select(Enrollment.subscriber_id).where(Enrollment.id == enrollment_id).scalar_subquery()
     mine = select(Enrollment.id).where(Enrollment.subscriber_id == owner).order_by(col(Enrollment.id))
@@ -147,7 +156,8 @@ def unsubscribe(session: Session, enrollment_id: int, now: datetime, *, how: str
             continue
         enrollment.state = EnrollmentState.stopped
         cancel_open(session, enrollment.id or 0, now, reason="unsubscribed")
-        append(session, enrollment, EventKind.unsubscribed, now, detail={"how": how})
+        by = delivery if delivery is not None and delivery.enrollment_id == enrollment.id else None
+        append(session, enrollment, EventKind.unsubscribed, now, delivery=by, detail={"how": how})
         changed = True
     return changed
 

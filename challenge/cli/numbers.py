@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from challenge.audit import Audit
     from challenge.stats.funnel import Funnel, Rate
     from challenge.stats.groups import Cohort, Group
+    from challenge.stats.mails import Numbers
     from challenge.stats.unknown import Unknown
 
 
@@ -39,8 +40,8 @@ def _filters(command: Any) -> Any:
 def stats(as_json: bool, by: str, recount: bool, **words: str) -> None:
     """How far people get: the numbers of the dashboard."""
     from challenge.stats.filter import read
-    from challenge.stats.funnel import funnel
     from challenge.stats.groups import cohorts, groups
+    from challenge.stats.mails import all_numbers
     from challenge.stats.unknown import unknown
 
     _, challenge, database = opened()
@@ -55,7 +56,10 @@ def stats(as_json: bool, by: str, recount: bool, **words: str) -> None:
             stranger = unknown(session) if filter.is_empty else None
             _print_groups(groups(session, *asked, by, filter), stranger, as_json=as_json)
         else:
-            print_funnel(funnel(session, *asked, filter), as_json=as_json)
+            numbers = all_numbers(session, *asked, filter)
+            print_funnel(numbers, as_json=as_json)
+            if not as_json:
+                _print_mails(numbers)
 
 
 def _recount(session: Session, challenge: str, length: int, now: datetime, *, as_json: bool) -> None:
@@ -90,6 +94,16 @@ def print_funnel(numbers: Funnel, *, as_json: bool = False) -> None:
         click.echo(
             f"{day.day:>4} {day.sent:>7} {f'{day.opened_least} to {day.opened_most}':>15} {day.clicked:>8} {day.done:>7} {day.rested:>7} {day.early:>7} {day.not_yet:>8}  {rate}"
         )
+
+
+def _print_mails(numbers: Numbers) -> None:
+    """Each mail; `challenge stats --json` also tells who left day by day."""
+    click.echo(
+        f"{'mail':>10} {'sent':>7} {'opened':>15} {'clicked':>8} {'left':>6}  unsubscribed, of those who have had it for a day"
+    )
+    for row in numbers.mails:
+        opened = f"{row.opened_least} to {row.opened_most}" if row.seen_of else "not seen"
+        click.echo(f"{row.mail:>10} {row.sent:>7} {opened:>15} {row.clicked:>8} {row.left:>6}  {_rate(row.stop)}")
 
 
 def _print_unknown(stranger: Unknown) -> None:

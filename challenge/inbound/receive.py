@@ -109,7 +109,7 @@ def _stop(database: Database, mark: Mark, now: datetime) -> Outcome:
         delivery = session.get(Delivery, mark.delivery_id)
         try:
             if delivery is not None:
-                participation.unsubscribe(session, delivery.enrollment_id, now, how="mailto")
+                participation.unsubscribe(session, delivery.enrollment_id, now, how="mailto", delivery=delivery)
         except NotFound:
             delivery = None
     return Outcome(Exit.taken, "unsubscribed" if delivery else "unsubscribed: was erased already")

@@ -21,6 +21,7 @@ SIZE = 1 << SHIFT
 SIDE_BY_SIDE = 16
 CHANCE = timedelta(hours=24)
 JOINING = timedelta(days=9)  # from the finish: two mornings to the invitation, and a week with it
+NO_MAIL = "(none)"
 GIVEN_UP = timedelta(days=14)  # a pause: so long after the mail would have come
 _BYTES = SIZE // 8
 _PLACES = ("", *map(str, range(64)))
@@ -37,12 +38,15 @@ class Block:
     """`sets`: family -> name -> people as bits, counted from the block's first. The families:
 
     `bits`: `people`, `confirmed`, `finished`, `joined`, `stopped`, `paused`, `untracked`; `by_api`, `by_import` (came
-    by no form), `unasked` (their yes was imported); and `sent:3`, `delivered:3`, `opened_people:3`, `opened_proxy:3`,
-    `clicked:3`, `way_out:3` (clicked what ends it), `done:3`, `in_time:3` (done before the next mail came), `rested:3`,
-    `went_to:3` (their last deed came with this day's mail), `sent:confirm`, `sent:finish`.
+    by no form), `unasked` (their yes was imported); of each MAIL (a day's goes by its number, the others by their name)
+    `sent:3`, `delivered:3`, `bounced:3`, `opened_people:3`, `opened_proxy:3`, `clicked:3`, `way_out:3` (clicked what ends
+    it); and of each day `done:3`, `in_time:3` (done before the next mail came), `rested:3`, `went_to:3` (their last deed
+    came with this day's mail), `reminded:3` (clicked in a reminder of it).
     `words:DIMENSION`: word -> people. `days`: day of sign-up -> people. `zones`: time zone -> people. `recent:MAIL`:
     hour since 1970 -> those it left for in that hour, only of the last day before the block was made (of the finish: the
-    last nine). `paused:MAIL`: day on which they would have got it -> people who are paused. `waits:STEP` and
+    last nine). `mailed`: day -> those a mail left for. `left:WHY` and `left_on:WHY` (`journeys.WAYS_TO_LEAVE`): the mail
+    after which, and the day on which -> those who are stopped. `copies:MAIL`: how often it was sent, less one, written
+    like `waits`. `paused:MAIL`: day on which they would have got it -> people who are paused. `waits:STEP` and
     `paid:CURRENCY`: place of a binary digit -> those whose minutes, whose amount in the smallest unit, have a one there;
     `waited:STEP` in `bits` says that there is a wait at all.
     """
@@ -64,6 +68,13 @@ class Block:
             found &= _any(people for day, people in self.family("days").items() if filter.includes(day))
         return found
 
+    def had(self, mail: str, now: datetime, window: timedelta = CHANCE) -> int:
+        """Those who have had this mail for so long."""
+        young = (now - window).astimezone(UTC).timestamp() // 3600
+        too_young = _any(people for hour, people in self.family(f"recent:{mail}").items() if int(hour) > young)
+        sent = self.get(f"sent:{mail}")
+        return sent ^ (sent & too_young)
+
     def had_chance(self, mail: str, length: int, now: datetime) -> int:
         """Those whose chance at this mail's step has been, in a challenge of `length` days, whether they took it or not:
         their mail is a day old, or it would be by now and they stopped before it came or never said yes.
@@ -78,10 +89,8 @@ class Block:
         `joined` is the finish with nine days in place of one: the invitation comes two mornings after it.
         """
         mail, window = ("finish", JOINING) if mail == "joined" else (mail, CHANCE)
-        young = (now - window).astimezone(UTC).timestamp() // 3600
-        too_young = _any(people for hour, people in self.family(f"recent:{mail}").items() if int(hour) > young)
         sent = self.get(f"sent:{mail}")
-        had = sent ^ (sent & too_young)
+        had = self.had(mail, now, window)
         people, confirmed = self.get("people"), self.get("confirmed")
         without = self.get("stopped") | (confirmed if mail == "confirm" else people ^ (people & confirmed))
         if without := without ^ (without & sent):
@@ -112,13 +121,14 @@ class Block:
 
     def with_mails(self, sent: Block) -> tuple[Block, int]:
         """The block with mails that have left since; and those of whom more has to be asked: whoever is new here, did the
-        day already, is paused, was never asked, or got the mail before."""
+        day already, is paused or stopped, was never asked, or got the mail before."""
         unclear = 0
         for name, people in sent.family("bits").items():
             what, _, mail = name.partition(":")
             if what == "sent":
                 known = people & self.get("people")
-                asked = self.get(name) | self.get(f"done:{mail}") | self.get("paused") | self.get("unasked")
+                asked = self.get(name) | self.get(f"done:{mail}") | self.get("unasked")
+                asked |= self.get("paused") | self.get("stopped")
                 unclear |= (people ^ known) | (known & asked)
         return self.replaced(0, sent.only(lambda _: True, ~unclear)), unclear
 

@@ -64,8 +64,8 @@ def goals(length: int) -> dict[str, Goal]:
     never asked is not among those who could say yes; who switched tracking off, not among those who can be seen to open."""
     found = {"confirmed": Goal(_has("confirmed"), asked_for_yes, "confirm")}
     for day in range(1, length + 1):
-        is_seen = partial(seen, day=day)
-        found[f"opened-{day}"] = Goal(partial(opened_for_certain, day=day), is_seen, str(day))
+        is_seen = partial(seen, mail=day)
+        found[f"opened-{day}"] = Goal(partial(opened_for_certain, mail=day), is_seen, str(day))
         found[f"clicked-{day}"] = Goal(_has(f"clicked:{day}"), is_seen, str(day))
         found[f"done-{day}"] = Goal(_has(f"done:{day}"), _has("confirmed"), str(day))
     return found | {

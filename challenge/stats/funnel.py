@@ -253,16 +253,16 @@ def _day(crowd: Crowd, day: int) -> DayNumbers:
     )
 
 
-def seen(block: Block, day: int) -> int:
-    """Those the day's mail was sent to, but for those who switched tracking off."""
-    sent = block.get(f"sent:{day}")
+def seen(block: Block, mail: int | str) -> int:
+    """Those a mail (a day's number, or another's name) was sent to, but for those who switched tracking off."""
+    sent = block.get(f"sent:{mail}")
     return sent ^ (sent & block.get("untracked"))
 
 
-def opened_for_certain(block: Block, day: int) -> int:
+def opened_for_certain(block: Block, mail: int | str) -> int:
     """Nobody clicks in a mail that is shut, nor does its day before another mail came."""
     marks = ("opened_people", "clicked", "way_out", "in_time")
-    return reduce(or_, (block.get(f"{mark}:{day}") for mark in marks))
+    return reduce(or_, (block.get(f"{mark}:{mail}") for mark in marks))
 
 
 def asked_for_yes(block: Block) -> int:

@@ -203,7 +203,7 @@ def _active(block: Block, day: int, length: int) -> int:
         return block.get("confirmed")
     later = 0
     for number in range(day, length + 1):
-        later |= block.get(f"went_to:{number}") | block.get(f"clicked:{number}")
+        later |= block.get(f"went_to:{number}") | block.get(f"clicked:{number}") | block.get(f"reminded:{number}")
     return later & block.get("confirmed")
 
 

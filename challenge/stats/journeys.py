@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 HUMAN_LATER = timedelta(seconds=10)
+WAYS_TO_LEAVE = ("unsubscribed", "bounced", "complained", "other")
 _SIGNALS = frozenset({"opened", "clicked", "completed", "undone", "rested", "paused", "resumed", "changed"})
 
 
 class Happened(NamedTuple):
-    """One event, as far as counting cares. `detail` only of `undone` and `joined`; one that `refunds` another takes its
-    amount back, and says `since` when the person is in by what is left (None: by nothing)."""
+    """One event, as far as counting cares. `detail` only of `undone`, `joined` and `resumed`; one that `refunds` another
+    takes its amount back, and says `since` when the person is in by what is left (None: by nothing). `reasons` only of
+    `suppressed`."""
 
     kind: str
     day: int
@@ -21,12 +23,22 @@ class Happened(NamedTuple):
     at: datetime
     delivery: int = 0
     detail: dict[str, Any] | None = None
+    reasons: str = ""
+
+
+class Left(NamedTuple):
+    """How a run was stopped: `why` is one of `WAYS_TO_LEAVE`, `delivery` the mail that it was about (0: none was named)."""
+
+    why: str
+    at: datetime
+    delivery: int = 0
 
 
 @dataclass
 class Reached:
     """What one person reached. Days done are not undone and not unsure; `joined_at` is the first time that was not taken
-    back, `paused_at` the last, `left_at` each time that they unsubscribed."""
+    back, `paused_at` the last, `left_at` each time that they unsubscribed, `left` what ended it, unless it was taken
+    back. `bounced`: delivery -> when it came back last."""
 
     opened_people: set[int] = field(default_factory=set)
     opened_proxy: set[int] = field(default_factory=set)
@@ -36,7 +48,8 @@ class Reached:
     rested_at: datetime | None = None
     paused_at: datetime | None = None
     left_at: list[datetime] = field(default_factory=list)
-    bounced: set[int] = field(default_factory=set)
+    left: Left | None = None
+    bounced: dict[int, datetime] = field(default_factory=dict)
     joined_at: datetime | None = None
     paid: list[tuple[str, int]] = field(default_factory=list)
 
@@ -74,8 +87,15 @@ def fold(events: Iterable[Happened]) -> Reached:
                 reached.paused_at = event.at
             case "unsubscribed":
                 reached.left_at.append(event.at)
+                reached.left = reached.left or Left("unsubscribed", event.at, event.delivery)
             case "bounced":
-                reached.bounced.add(event.delivery)
+                reached.bounced[event.delivery] = event.at
+            case "complained":
+                reached.left = Left("complained", event.at, event.delivery)
+            case "suppressed":
+                reached.left = reached.left or _suppressed(reached, event)
+            case "resumed" if (event.detail or {}).get("of") == "unsubscribed":
+                reached.left = None
             case "joined":
                 _join(reached, event)
         if unsure and event.who == "person" and event.kind in _SIGNALS:
@@ -83,6 +103,13 @@ def fold(events: Iterable[Happened]) -> Reached:
                 reached.done.setdefault(day, unsure.pop(day))
     reached.rested = {day for day, count in rests.items() if count > 0}
     return reached
+
+
+def _suppressed(reached: Reached, event: Happened) -> Left:
+    """By a mail of this run that came back; else the address was ended from elsewhere: at the desk, by another run."""
+    if reached.bounced and "bounce" in event.reasons:
+        return Left("bounced", event.at, max(reached.bounced, key=lambda mail: reached.bounced[mail]))
+    return Left("other", event.at, event.delivery)
 
 
 def _join(reached: Reached, event: Happened) -> None:

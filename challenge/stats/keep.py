@@ -28,7 +28,7 @@ from challenge.models import Enrollment, StatsBlock, StatsMark
 from challenge.stats.blocks import SHIFT, SIDE_BY_SIDE, SIZE, Block, decode, encode, side_by_side
 from challenge.stats.rows import build, sent_since
 
-_FORM = "4"
+_FORM = "5"
 _FEW = 500
 _AT_ONCE = 2000
 _STORED_AT_ONCE = 16

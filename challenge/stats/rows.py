@@ -1,8 +1,7 @@
 """What do the rows say of these people? Makes blocks from enrollments, mails and events; `keep` asks, for those changed.
 
-Opens and clicks are grouped by the database: they are most of all events, and their order does not matter unless a
-press is in doubt. What remains is folded person by person (`journeys`). A click on a link that ends it (unsubscribe; the
-preferences, where it ended within the hour) is a sign that the mail was opened, and of nothing else.
+Opens and clicks are grouped by the database (`signs`): they are most of all events, and their order does not matter
+unless a press is in doubt. What remains is folded person by person (`journeys`).
 """
 
 from __future__ import annotations
@@ -20,11 +19,9 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     String,
-    and_,
     case,
     cast,
     func,
-    literal_column,
     null,
     or_,
     type_coerce,
@@ -35,18 +32,14 @@ from sqlmodel import Session, col
 from challenge.db import among
 from challenge.journey import day_of
 from challenge.models import Delivery, DeliveryState, Enrollment, EnrollmentState, Event, EventKind, Subscriber
-from challenge.stats.blocks import CHANCE, JOINING, SHIFT, SIZE, Block, add_number, hour_of
+from challenge.stats.blocks import CHANCE, JOINING, NO_MAIL, SHIFT, SIZE, Block, add_number, hour_of
 from challenge.stats.country import country_of
 from challenge.stats.filter import DIMENSIONS, NONE
-from challenge.stats.journeys import Happened, Reached, fold
+from challenge.stats.journeys import Happened, Left, Reached, fold
+from challenge.stats.signs import mark_signs
 
 _MINUTE = timedelta(minutes=1)
 _LONGEST_WAIT = (1 << 16) - 1
-_GROUPED = {
-    (EventKind.opened.value, "person"): "opened_people",
-    (EventKind.opened.value, "proxy"): "opened_proxy",
-    (EventKind.clicked.value, "person"): "clicked",
-}
 _FOLDED = (
     EventKind.completed,
     EventKind.undone,
@@ -55,13 +48,16 @@ _FOLDED = (
     EventKind.joined,
     EventKind.paused,
     EventKind.unsubscribed,
+    EventKind.resumed,
+    EventKind.complained,
+    EventKind.suppressed,
 )
-_WAY_OUT, _PREFERENCES = "unsubscribe", "preferences"
-_ENDS_WITHIN = timedelta(hours=1)
+_TOLD = (EventKind.undone, EventKind.joined, EventKind.resumed)
 _BY_FORM = ("form", "embed")
 _IN_DOUBT = ("unsure", "machine")
-_COUNTED = ("day", "confirm", "finish")
 _WORDS = tuple(name for name in DIMENSIONS if name not in ("source", "country"))
+_NUDGE = "nudge"
+Sends = list[tuple[datetime, int, str]]  # when a mail was sent, which, and its name; the oldest first
 Mails = dict[str, tuple[int, datetime]]
 Whom = Callable[[Any], ColumnElement[bool]]
 
@@ -94,39 +90,75 @@ def _uncollected() -> Iterator[None]:
 
 def _build(session: Session, whom: Whom, challenge: str, length: int, now: datetime) -> dict[int, Block]:
     blocks: dict[int, Block] = defaultdict(Block)
-    sent, events, ways = _sent(session, whom), _events(session, whom), _ways(session, whom)
+    (sent, nudges), ways = _sent(session, whom), _ways(session, whom)
+    reached = {person: fold(events) for person, events in _events(session, whom).items()}
+    names = _names(session, reached.values())
     young = _young(session, now)
-    left: dict[int, list[datetime]] = {}
     for id, state, source, signed_up_at, began, confirmed_at, zone, tracked, *words in _people(
         session, whom, challenge
     ):
         sets, bit = blocks[id >> SHIFT].sets, 1 << (id & (SIZE - 1))
         _describe(sets, bit, source, signed_up_at, zone, words)
         bits = sets["bits"]
-        mails, reached = sent.get(id, {}), fold(events.get(id, ()))
+        sends, mine = sent.get(id, []), reached.get(id) or Reached()
+        mails = _mark_mails(sets, bit, sends, mine, names, young)
         if state in (EnrollmentState.stopped, EnrollmentState.paused):
             bits[state] |= bit
         if state == EnrollmentState.paused:
-            _mark_pause(sets, bit, mails, reached.paused_at or began, length)
+            _mark_pause(sets, bit, mails, mine.paused_at or began, length)
+        if state == EnrollmentState.stopped:
+            _mark_left(sets, bit, sends, mine.left, names)
         if not tracked:
             bits["untracked"] |= bit
-        if reached.left_at:
-            left[id] = reached.left_at
         _mark_way(bits, bit, ways.get(id, ()), is_asked="confirm" in mails)
         if confirmed_at is not None:
             bits["confirmed"] |= bit
             _wait(sets, "confirmed", bit, confirmed_at - began)
-        for mail, (delivery, at) in mails.items():
-            bits[f"sent:{mail}"] |= bit
-            if delivery not in reached.bounced:
-                bits[f"delivered:{mail}"] |= bit
-            if at > young[mail == "finish"]:
-                sets[f"recent:{mail}"][_hour(at)] |= bit
-        _mark_steps(sets, bit, mails, reached, confirmed_at, length)
-        for currency, amount in _sums(reached.paid).items():
+        _mark_steps(sets, bit, mails, sends, mine, confirmed_at, length)
+        for currency, amount in _sums(mine.paid).items():
             add_number(sets[f"paid:{currency}"], bit, max(amount, 0))
-    _mark_groups(session, whom, blocks, _ended_by(session, left))
+    mark_signs(session, whom, blocks, nudges, {id: one.left_at for id, one in reached.items() if one.left_at})
     return blocks
+
+
+def _mark_mails(
+    sets: Any, bit: int, sends: Sends, reached: Reached, names: dict[int, str], young: tuple[datetime, datetime]
+) -> Mails:
+    """What was sent, how often and when; which mails came back. Returns the first of each."""
+    mails: Mails = {}
+    copies: dict[str, int] = defaultdict(int)
+    bits, mailed = sets["bits"], sets["mailed"]
+    for at, delivery, mail in sends:
+        mailed[_date(at)] |= bit
+        if mail in mails:
+            copies[mail] += 1
+            continue
+        mails[mail] = (delivery, at)
+        bits[f"sent:{mail}"] |= bit
+        if delivery not in reached.bounced:
+            bits[f"delivered:{mail}"] |= bit
+        if at > young[mail == "finish"]:
+            sets[f"recent:{mail}"][_hour(at)] |= bit
+    for mail, count in copies.items():
+        add_number(sets[f"copies:{mail}"], bit, count)
+    for delivery, at in reached.bounced.items():
+        bits[f"bounced:{_mail_of(delivery, at, sends, names)}"] |= bit
+    return mails
+
+
+def _mark_left(sets: Any, bit: int, sends: Sends, left: Left | None, names: dict[int, str]) -> None:
+    """Why they left, after which mail, and on which day; a start that another one replaced was stopped by no event."""
+    if left is None:
+        sets["left:other"][sends[-1][2] if sends else NO_MAIL] |= bit
+        sets["left_on:other"][""] |= bit
+        return
+    sets[f"left:{left.why}"][_mail_of(left.delivery, left.at, sends, names)] |= bit
+    sets[f"left_on:{left.why}"][_date(left.at)] |= bit
+
+
+def _mail_of(delivery: int, at: datetime, sends: Sends, names: dict[int, str]) -> str:
+    """The mail that is named; where none is, the last that had been sent."""
+    return names.get(delivery) or next((mail for when, _, mail in reversed(sends) if when <= at), NO_MAIL)
 
 
 def sent_since(session: Session, deliveries: Sequence[int], now: datetime) -> tuple[dict[int, Block], set[int]]:
@@ -143,7 +175,7 @@ def sent_since(session: Session, deliveries: Sequence[int], now: datetime) -> tu
         col(Delivery.mail),
         col(Delivery.key),
         _plainly(Delivery.closed_at),
-    ).where(among(session, Delivery.id, deliveries), col(Delivery.mail).in_(_COUNTED))
+    ).where(among(session, Delivery.id, deliveries))
     blocks: dict[int, Block] = defaultdict(Block)
     unclear: set[int] = set()
     young = _young(session, now)
@@ -151,21 +183,23 @@ def sent_since(session: Session, deliveries: Sequence[int], now: datetime) -> tu
     deeds = _last_deeds(session, sorted({person for _, person, *_ in rows}))
     for id, person, state, mail, key, at in rows:
         sets, bit = blocks[person >> SHIFT].sets, 1 << (person & (SIZE - 1))
-        name = _day_name(key) if mail == "day" else mail
+        name = _name(mail, key)
         is_followed = person in deeds and deeds[person] >= at
         if state != DeliveryState.sent or id in bounced or is_followed or sets["bits"][f"sent:{name}"] & bit:
             unclear.add(person)
             continue
         sets["bits"][f"sent:{name}"] |= bit
         sets["bits"][f"delivered:{name}"] |= bit
+        sets["mailed"][_date(at)] |= bit
         if at > young[name == "finish"]:
             sets[f"recent:{name}"][_hour(at)] |= bit
     return blocks, unclear
 
 
 def _last_deeds(session: Session, people: Sequence[int]) -> dict[int, datetime]:
-    """When each of them last did a day, rested or joined: to which mail a deed belongs follows from the mails before it."""
-    kinds = (EventKind.completed, EventKind.rested, EventKind.joined)
+    """When each of them last did a day, rested or joined, or a mail came back: to which mail that belongs follows from the
+    mails before it."""
+    kinds = (EventKind.completed, EventKind.rested, EventKind.joined, EventKind.bounced)
     query = (
         columns(col(Event.enrollment_id), type_coerce(func.max(col(Event.occurred_at)), DateTime))
         .where(among(session, Event.enrollment_id, people), col(Event.kind).in_(kinds))
@@ -229,7 +263,7 @@ def _mark_pause(sets: Any, bit: int, mails: Mails, paused_at: datetime, length: 
 
 
 def _mark_steps(
-    sets: Any, bit: int, mails: Mails, reached: Reached, confirmed_at: datetime | None, length: int
+    sets: Any, bit: int, mails: Mails, sends: Sends, reached: Reached, confirmed_at: datetime | None, length: int
 ) -> None:
     bits = sets["bits"]
     for day in reached.rested:
@@ -238,7 +272,7 @@ def _mark_steps(
         bits[f"done:{day}"] |= bit
         if mail := mails.get(str(day)):
             _wait(sets, f"done:{day}", bit, at - mail[1])
-            if mail[1] <= at < min((other for _, other in mails.values() if other > mail[1]), default=at + _MINUTE):
+            if mail[1] <= at < min((other for other, _, _ in sends if other > mail[1]), default=at + _MINUTE):
                 bits[f"in_time:{day}"] |= bit
     if last := _last_day(mails, reached, length):
         bits[f"went_to:{last}"] |= bit
@@ -274,48 +308,6 @@ def _sums(paid: Iterable[tuple[str, int]]) -> dict[str, int]:
     return found
 
 
-def _mark_groups(session: Session, whom: Whom, blocks: dict[int, Block], ended: dict[tuple[int, int], int]) -> None:
-    """Who opened and clicked; those who are in another challenge are in no block's people."""
-    number = col(Event.enrollment_id).bitwise_rshift(literal_column(str(SHIFT))).label("number")
-    kind = type_coerce(col(Event.kind), String).label("kind")
-    link = case((col(Event.link).in_((_WAY_OUT, _PREFERENCES)), col(Event.link)), else_="").label("way")
-    ids = func.aggregate_strings(cast(col(Event.enrollment_id), String), ",")
-    by_people = and_(col(Event.kind).in_((EventKind.opened, EventKind.clicked)), col(Event.who) == "person")
-    by_proxies = and_(col(Event.kind) == EventKind.opened, col(Event.who) == "proxy")
-    query = (
-        columns(number, kind, col(Event.who), col(Event.day), link, ids)
-        .where(whom(Event.enrollment_id), or_(by_people, by_proxies))
-        .group_by("number", "kind", col(Event.who), col(Event.day), "way")
-    )
-    for block, kind_of, who, day, way, found in session.connection().execute(query).all():
-        people = 0
-        for id in found.split(","):
-            people |= 1 << (int(id) & (SIZE - 1))
-        if block in blocks and (mine := people & blocks[block].get("people")):
-            bits = blocks[block].sets["bits"]
-            out = mine if way == _WAY_OUT else mine & ended.get((block, day or 0), 0) if way == _PREFERENCES else 0
-            if out:
-                bits[f"way_out:{day or 0}"] |= out
-            if mine := mine ^ out:
-                bits[f"{_GROUPED[kind_of, who]}:{day or 0}"] |= mine
-
-
-def _ended_by(session: Session, left: dict[int, list[datetime]]) -> dict[tuple[int, int], int]:
-    """(Block, day) -> people who went from that day's mail to the preferences and unsubscribed there."""
-    found: dict[tuple[int, int], int] = defaultdict(int)
-    if not left:
-        return found
-    query = columns(col(Event.enrollment_id), col(Event.day), _plainly(Event.occurred_at)).where(
-        among(session, Event.enrollment_id, list(left)),
-        col(Event.kind) == EventKind.clicked,
-        col(Event.link) == _PREFERENCES,
-    )
-    for id, day, at in session.connection().execute(query).all():
-        if any(at <= end <= at + _ENDS_WITHIN for end in left[id]):
-            found[id >> SHIFT, day or 0] |= 1 << (id & (SIZE - 1))
-    return found
-
-
 def _ways(session: Session, whom: Whom) -> dict[int, list[dict[str, Any]]]:
     """Of those who did not only come by a form: what was kept each time they signed up."""
     plain = cast(col(Event.detail), String).contains('"way": "form"')
@@ -333,26 +325,38 @@ def _ways(session: Session, whom: Whom) -> dict[int, list[dict[str, Any]]]:
     return ways
 
 
-def _sent(session: Session, whom: Whom) -> dict[int, Mails]:
-    """enrollment -> mail -> (delivery, when it was sent): days by number, `confirm` (the first) and `finish`."""
+def _sent(session: Session, whom: Whom) -> tuple[dict[int, Sends], list[int]]:
+    """enrollment -> what was sent; and all reminders of a day, for their opens and clicks bear its number."""
     query = columns(
         col(Delivery.enrollment_id),
         col(Delivery.id),
+        type_coerce(col(Delivery.state), String),
         col(Delivery.mail),
         col(Delivery.key),
         _plainly(Delivery.closed_at),
-    ).where(
-        whom(Delivery.enrollment_id),
-        col(Delivery.state) == DeliveryState.sent,
-        col(Delivery.mail).in_(_COUNTED),
+    ).where(whom(Delivery.enrollment_id), or_(col(Delivery.state) == DeliveryState.sent, col(Delivery.mail) == _NUDGE))
+    sent: dict[int, Sends] = defaultdict(list)
+    nudges = []
+    for person, id, state, mail, key, at in session.connection().execute(query).all():
+        if state == DeliveryState.sent:
+            sent[person].append((at, id, _name(mail, key)))
+        if mail == _NUDGE:
+            nudges.append(id)
+    for sends in sent.values():
+        sends.sort()
+    return sent, nudges
+
+
+def _names(session: Session, everybody: Iterable[Reached]) -> dict[int, str]:
+    """The names of the mails that came back or that somebody left by, whatever became of them."""
+    ids = {id for one in everybody for id in (*one.bounced, one.left.delivery if one.left else 0)} - {0}
+    if not ids:
+        return {}
+    query = columns(col(Delivery.id), col(Delivery.mail), col(Delivery.key)).where(
+        among(session, Delivery.id, sorted(ids))
     )
-    sent: dict[int, Mails] = defaultdict(dict)
-    for person, id, mail, key, at in session.connection().execute(query).all():
-        name = _day_name(key) if mail == "day" else mail
-        known = sent[person].get(name)
-        if known is None or (at, id) < known[::-1]:
-            sent[person][name] = (id, at)
-    return sent
+    found: Any = session.connection().execute(query).all()
+    return {id: _name(mail, key) for id, mail, key in found}
 
 
 def _events(session: Session, whom: Whom) -> dict[int, list[Happened]]:
@@ -368,7 +372,8 @@ _SIGNS = (EventKind.opened, EventKind.clicked, EventKind.paused, EventKind.resum
 
 
 def _read(session: Session, whom: Whom, kinds: tuple[EventKind, ...]) -> dict[int, list[Happened]]:
-    told = case((col(Event.kind).in_((EventKind.undone, EventKind.joined)), col(Event.detail)), else_=null())
+    told = case((col(Event.kind).in_(_TOLD), col(Event.detail)), else_=null())
+    why = case((col(Event.kind) == EventKind.suppressed, col(Event.reasons)), else_="")
     query = (
         columns(
             col(Event.enrollment_id),
@@ -378,6 +383,7 @@ def _read(session: Session, whom: Whom, kinds: tuple[EventKind, ...]) -> dict[in
             _plainly(Event.occurred_at),
             func.coalesce(col(Event.delivery_id), 0),
             type_coerce(told, JSON),
+            why,
         )
         .where(whom(Event.enrollment_id), col(Event.kind).in_(kinds))
         .order_by(col(Event.id))
@@ -403,5 +409,10 @@ def _plain(session: Session, at: datetime) -> datetime:
 
 
 @cache
-def _day_name(key: str) -> str:
-    return str(day_of(key))
+def _name(mail: str, key: str) -> str:
+    """A day's mail goes by its number, a copy by what it is a copy of."""
+    return str(day_of(key)) if mail == "day" else mail
+
+
+def _date(at: datetime) -> str:
+    return (at if at.tzinfo is None else at.astimezone(UTC)).date().isoformat()

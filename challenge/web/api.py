@@ -11,7 +11,7 @@ from challenge import accounts
 from challenge.access.tokens import Scope, find_token
 from challenge.errors import BadInput
 from challenge.stats.filter import DIMENSIONS, read
-from challenge.stats.funnel import Funnel, funnel
+from challenge.stats.mails import Numbers, all_numbers
 from challenge.web import service, tables
 from challenge.web.joining import join
 from challenge.web.openapi import FILTERS, described, document, parameter, schema_of
@@ -98,15 +98,15 @@ def sign_up() -> Any:
 
 
 @room.get("/api/v1/stats")
-@described("The funnel", answers={200: schema_of(Funnel)}, parameters=FILTERS, scope=Scope.read, errors=_BAD)
+@described("The funnel", answers={200: schema_of(Numbers)}, parameters=FILTERS, scope=Scope.read, errors=_BAD)
 def stats() -> Any:
-    """The same numbers as `challenge stats --json` and the dashboard's funnel, from the same query."""
+    """The same numbers as `challenge stats --json` and the dashboard's funnel and mails, from the same query."""
     if answer := refused(Scope.read):
         return answer
     found = service()
     with found.database.read() as session:
         ask = tables.ask_from(session, found.challenge, found.clock.now(), request.args)
-        return jsonify(funnel(*ask.whose, ask.filter).to_dict())
+        return jsonify(all_numbers(*ask.whose, ask.filter).to_dict())
 
 
 @room.get("/api/v1/tables")

@@ -15,7 +15,7 @@ from challenge import asking, going_on
 from challenge import participation as acts
 from challenge.errors import BadInput
 from challenge.journey import Pace
-from challenge.models import Enrollment
+from challenge.models import Delivery, Enrollment
 from challenge.plan import current_plan
 from challenge.tokens import Purpose
 from challenge.web import service
@@ -39,12 +39,13 @@ def ask_unsubscribe(token: str) -> str:
 @room.post("/unsubscribe/<token>")
 def unsubscribe(token: str) -> Any:
     """RFC 8058, and the page's buttons. A body without a wish changes nothing."""
-    enrollment_id, _ = service().tokens.read(Purpose.unsubscribe, token, 2)
+    enrollment_id, delivery_id = service().tokens.read(Purpose.unsubscribe, token, 2)
     found, now = service(), service().clock.now()
     wish = request.form.get("List-Unsubscribe") or request.form.get("do", "")
     if wish in _STOPS:
         with found.database.write() as session:
-            acts.unsubscribe(session, enrollment_id, now, how=_STOPS[wish], everything=wish != "this")
+            mail = session.get(Delivery, delivery_id)
+            acts.unsubscribe(session, enrollment_id, now, how=_STOPS[wish], everything=wish != "this", delivery=mail)
         return _page(token, enrollment_id, said="stopped")
     if wish not in ("go on", "pause", "resume") and wish.removeprefix("pace ") not in list(Pace):
         return render_template(

@@ -20,7 +20,7 @@ from challenge.cells import Cell, safe
 from challenge.errors import BadInput
 from challenge.money import main_units
 from challenge.programme.definition import Challenge
-from challenge.stats import experiments, groups
+from challenge.stats import experiments, groups, mails
 from challenge.stats import funnel as way
 from challenge.stats.filter import DIMENSIONS, NOBODY_KNOWN, Filter, read
 from challenge.stats.inference import Comparison
@@ -166,6 +166,89 @@ def days_of(numbers: way.Funnel) -> Table:
     )
     rows = tuple(tuple(getattr(day, column.key) for column in columns) for day in numbers.days)
     return Table("days", "Day by day", columns, rows)
+
+
+def _mails(ask: Ask) -> Table:
+    return mails_of(mails.each_mail(*ask.whose, ask.filter))
+
+
+def mails_of(found: tuple[mails.MailNumbers, ...]) -> Table:
+    """Each mail, not the days' only; and who left after which."""
+    columns = (
+        Column("mail", "Mail", "word"),
+        Column("sent", "Sent"),
+        Column("runs", "To runs"),
+        Column("delivered", "Delivered as far as known"),
+        Column("bounced", "Refused or came back"),
+        Column("untracked", "Tracking switched off"),
+        Column("seen_of", "Can be seen"),
+        Column("opened_least", "Opened at least"),
+        Column("opened_most", "Opened at most"),
+        Column("clicked", "Clicked"),
+        Column("clicked_seen", "Clicked, of those who can be seen"),
+        Column("click_reached", "Clicked, of those who have had it for a day"),
+        Column("click_of", "Have had it for a day, and can be seen"),
+        Column("click_rate", "Click rate", "rate"),
+        Column("click_low", "from", "rate"),
+        Column("click_high", "to", "rate"),
+        Column("unsubscribed", "Unsubscribed after it"),
+        Column("left_bounced", "Left because mail came back"),
+        Column("complained", "Called it spam"),
+        Column("left_other", "Left otherwise"),
+        Column("left", "Left after it, in all"),
+        Column("stop_reached", "Unsubscribed, of those who have had it for a day"),
+        Column("stop_of", "Have had it for a day"),
+        Column("stop_rate", "Unsubscribe rate", "rate"),
+        Column("stop_low", "from", "rate"),
+        Column("stop_high", "to", "rate"),
+        Column("not_yet", "Not counted yet"),
+    )
+    rows = tuple(
+        (
+            row.mail,
+            row.sent,
+            row.runs,
+            row.delivered,
+            row.bounced,
+            row.untracked,
+            row.seen_of,
+            row.opened_least,
+            row.opened_most,
+            row.clicked,
+            row.clicked_seen,
+            *_of(row.click),
+            row.unsubscribed,
+            row.left_bounced,
+            row.complained,
+            row.left_other,
+            row.left,
+            *_of(row.stop),
+            row.not_yet,
+        )
+        for row in found
+    )
+    return Table("mails", "Each mail", columns, rows)
+
+
+def _leaving(ask: Ask) -> Table:
+    return leaving_of(mails.leaving(*ask.whose, ask.filter))
+
+
+def leaving_of(found: tuple[mails.Leaving, ...]) -> Table:
+    """Day by day, who left, and why; the first row may have no day."""
+    columns = (
+        Column("day", "Day (UTC)", "day"),
+        Column("mailed", "Runs mailed"),
+        Column("unsubscribed", "Unsubscribed"),
+        Column("bounced", "Mail came back"),
+        Column("complained", "Called it spam"),
+        Column("other", "Otherwise"),
+        Column("left", "Left in all"),
+    )
+    rows = tuple(
+        (_day(row.day) if row.day else None, *(getattr(row, column.key) for column in columns[1:])) for row in found
+    )
+    return Table("leaving", "Who left, day by day", columns, rows)
 
 
 def _groups(ask: Ask) -> Table:
@@ -347,6 +430,8 @@ def _day(day: date) -> str:
 _TABLES: dict[str, Callable[[Ask], Table]] = {
     "funnel": _steps,
     "days": _days,
+    "mails": _mails,
+    "leaving": _leaving,
     "groups": _groups,
     "cohorts": _cohorts,
     "survival": _survival,

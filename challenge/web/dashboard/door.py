@@ -31,6 +31,7 @@ _LARGEST = 2**31 - 1
 _PAGES = (
     ("dashboard.today", "Today", May.read_numbers),
     ("dashboard.funnel", "Funnel", May.read_numbers),
+    ("dashboard.mails", "Mails", May.read_numbers),
     ("dashboard.sources", "Sources", May.read_numbers),
     ("dashboard.weeks", "Weeks", May.read_numbers),
     ("dashboard.experiments", "Experiments", May.read_numbers),

@@ -1,4 +1,4 @@
-"""Where do we lose people, where do they come from, does it get better? Funnel, sources and weeks under one filter."""
+"""Where do we lose people, after which mail, where do they come from, does it get better? All under one filter."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from flask import Response, abort, jsonify, render_template, request
 from challenge.access.roles import May
 from challenge.stats import funnel as way
 from challenge.stats import groups
+from challenge.stats import mails as each
 from challenge.stats.filter import DIMENSIONS, Filter
 from challenge.stats.unknown import unknown
 from challenge.web import service, tables
 from challenge.web.dashboard.door import needs, room
 
+_DAYS_SHOWN = 28
 _NAMES = {
     "edition": "Challenge edition",
     "source": "Source",
@@ -46,6 +48,20 @@ def funnel() -> str:
         steps={step.name: step for step in numbers.steps},
         survival=still_in,
         **filters_of(ask.filter, choices),
+    )
+
+
+@room.get("/mails")
+@needs(May.read_numbers)
+def mails() -> str:
+    """What became of each mail, after which people left, and on which day."""
+    with service().database.read() as rows:
+        ask = ask_of(rows)
+        found = each.each_mail(*ask.whose, ask.filter)
+        left = each.leaving(*ask.whose, ask.filter)
+        choices = groups.choices(*ask.whose)
+    return render_template(
+        "dashboard/mails.html", mails=found, leaving=left, days_shown=_DAYS_SHOWN, **filters_of(ask.filter, choices)
     )
 
 

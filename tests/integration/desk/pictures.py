@@ -37,6 +37,7 @@ PAGES = {
     "funnel": "/dashboard/funnel",
     "funnel-podcast": "/dashboard/funnel?source=podcast&from=2027-02-01",
     "sources": "/dashboard/sources",
+    "mails": "/dashboard/mails",
     "weeks": "/dashboard/weeks",
     "experiments": "/dashboard/experiments",
     "people": "/dashboard/people",

@@ -16,6 +16,7 @@ from sqlmodel import col, delete, func, select
 
 from challenge import accounts
 from challenge.access.tokens import add_token
+from challenge.audit import audit
 from challenge.conversions import read, record, record_for
 from challenge.models import Conversion, Enrollment, Event, EventKind
 from challenge.web import tables
@@ -57,6 +58,7 @@ def compare(town: Any, query: str) -> None:
     assert [[int(row[i].replace(",", "")) for i in (0, 1, 2, 5, 6, 7)] for row in shown] == [
         [day[name] for name in ("day", "sent", "delivered", "clicked", "done", "rested")] for day in numbers["days"]
     ]
+    compare_mails(town, numbers, viewer.text(f"/dashboard/mails{query}"), is_all=not query)
     seen = [numbers["visits"]["visitors"]] if numbers["visits"] else []
     counts = [int(row[1].replace(",", "")) for row in cells(page, "way")]
     assert counts == seen + [step["count"] for step in numbers["steps"]]
@@ -82,6 +84,40 @@ def compare(town: Any, query: str) -> None:
         assert read[1:] == [["" if row[key] is None else str(row[key]) for key in read[0]] for row in one["rows"]]
 
 
+def compare_mails(town: Any, numbers: dict[str, Any], page: str, *, is_all: bool) -> None:
+    """The page, the audit, the funnel's days and plain SQL."""
+    whole = [[int(cell.replace(",", "")) for cell in row[1:4]] for row in cells(page, "mails")]
+    assert whole == [[row["sent"], row["runs"], row["bounced"]] for row in numbers["mails"]]
+    after = [[int(cell.replace(",", "")) for cell in (*row[2:7], row[10])] for row in cells(page, "after")]
+    names = ("unsubscribed", "left_bounced", "complained", "left_other", "left", "not_yet")
+    assert after == [[row[name] for name in names] for row in numbers["mails"]]
+    days = [[int(cell.replace(",", "")) for cell in row[1:]] for row in cells(page, "leaving")]
+    whys = ("mailed", "unsubscribed", "bounced", "complained", "other", "left")
+    assert days == [[row[name] for name in whys] for row in reversed(numbers["leaving"])][:28]
+    by_name = {row["mail"]: row for row in numbers["mails"]}
+    for day in numbers["days"]:
+        row = by_name[f"day-{day['day']}"]
+        for name in ("delivered", "untracked", "seen_of", "opened_least", "opened_most", "clicked_seen", "clicked"):
+            assert row[name] == day[name]
+        assert row["runs"] == day["sent"]
+    for rows in (numbers["mails"], numbers["leaving"]):
+        assert sum(row["left"] for row in rows) == numbers["stopped"]
+    if is_all:
+        with town.database.read() as session:
+            found = audit(session, town.challenge, town.settings, FRIDAY)
+            events = select(func.date(Event.occurred_at), func.count()).where(Event.kind == EventKind.unsubscribed)
+            by_date = {str(day): count for day, count in session.exec(events.group_by(func.date(Event.occurred_at)))}
+        sent: dict[str, int] = {}
+        for key, states in found.mails.items():
+            name = key if key.startswith("day-") else key.partition(":")[0]
+            sent[name] = sent.get(name, 0) + states.get("sent", 0)
+        assert {row["mail"]: row["sent"] for row in numbers["mails"]} == {
+            name: count for name, count in sent.items() if count or name.startswith("day-")
+        }
+        assert {row["day"]: row["unsubscribed"] for row in numbers["leaving"] if row["unsubscribed"]} == by_date
+        assert by_date
+
+
 def test_it_tells_the_command_line_the_same(small_desk: Any) -> None:
     with small_desk.database.write() as session:
         Town(session, small_desk.challenge).settle(40)
@@ -96,7 +132,8 @@ def test_it_tells_the_command_line_the_same(small_desk: Any) -> None:
     assert {key: ours[key] for key in ("signed_up", "confirmed", "finished", "joined", "by_source")} == {
         key: answer[key] for key in ("signed_up", "confirmed", "finished", "joined", "by_source")
     }
-    assert (ours["days"], ours["steps"]) == (answer["days"], answer["steps"])
+    for name in ("days", "steps", "mails", "leaving"):
+        assert ours[name] == answer[name]
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", " =", "\n@", "\u00a0+"])
@@ -136,7 +173,7 @@ def test_it_writes_sources_of_strangers_harmlessly(desk: Any) -> None:
 
 def test_it_says_what_to_do_next_when_nobody_is_there(small_desk: Any) -> None:
     viewer = small_desk.browser("viewer")
-    for page in ("funnel", "sources", "weeks"):
+    for page in ("funnel", "mails", "sources", "weeks"):
         text = viewer.text(f"/dashboard/{page}")
         assert "utm_source=newsletter" in text
         assert "Take a filter away" in viewer.text(f"/dashboard/{page}?source=nobody")
@@ -218,6 +255,14 @@ def test_the_command_tells_rates_and_money_as_people_write_it(small_desk: Any) -
     rows = {
         row["source"]: row for row in small_desk.browser("viewer").get("/dashboard/tables/groups.json").json["rows"]
     }
+    whole = told_by(small_desk, "stats")
+    (finish,) = [
+        row
+        for row in small_desk.browser("viewer").get("/dashboard/tables/mails.json").json["rows"]
+        if row["mail"] == "finish"
+    ]
+    assert re.search(rf" finish +{finish['sent']} +{finish['opened_least']} to {finish['opened_most']} ", whole)
+    assert f"{finish['stop_reached']} of {finish['stop_of']}" in whole
     by_source = told_by(small_desk, "stats", "--by", "source")
     assert "(nobody known)" in by_source
     assert "1,234.50 EUR" in by_source
@@ -273,7 +318,7 @@ def test_the_api_tells_the_last_audit_and_runs_none(small_desk: Any) -> None:
     assert told["ran_at"] == kept.ran_at.isoformat()
 
 
-@pytest.mark.parametrize("page", ["", "funnel", "sources", "weeks", "people"])
+@pytest.mark.parametrize("page", ["", "funnel", "mails", "sources", "weeks", "people"])
 def test_every_row_has_a_cell_for_every_column(town: Any, page: str) -> None:
     browser = town.browser("owner")
     town.browser().get("/?utm_source=podcast")  # somebody who only looked

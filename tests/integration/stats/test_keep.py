@@ -22,17 +22,18 @@ from challenge.models import (
 )
 from challenge.stats import keep
 from challenge.stats.blocks import SIZE, decode, encode
-from challenge.stats.funnel import Funnel, funnel
+from challenge.stats.funnel import funnel
 from challenge.stats.keep import recount, refresh
+from challenge.stats.mails import Numbers, all_numbers
 from challenge.stats.rows import build
 from tests.integration.stats.conftest import MONDAY, Town
 
 NOW = MONDAY + timedelta(hours=100)
 
 
-def numbers(database: Database) -> Funnel:
+def numbers(database: Database) -> Numbers:
     with database.read() as session:
-        return funnel(session, "ms-strength", 3, NOW)
+        return all_numbers(session, "ms-strength", 3, NOW)
 
 
 def settle(database: Database) -> None:
@@ -236,7 +237,14 @@ def test_whoever_looks_when_and_how_often_sees_what_the_rows_say(town: Town) -> 
         town.person(sent={1: 20}, id=number, source=f"s{number % 3}") for number in (3, 900, 1500, 20_000, 40_000)
     ]
     looking = [Database(town.database.url) for _ in range(3)]
-    kinds = (EventKind.completed, EventKind.undone, EventKind.rested, EventKind.opened, EventKind.clicked)
+    kinds = (
+        EventKind.completed,
+        EventKind.undone,
+        EventKind.rested,
+        EventKind.opened,
+        EventKind.clicked,
+        EventKind.bounced,
+    )
     for _ in range(60):
         for _ in range(dice.randrange(3)):
             who = dice.choice(("person", "person", "unsure", "proxy"))
@@ -245,6 +253,8 @@ def test_whoever_looks_when_and_how_often_sees_what_the_rows_say(town: Town) -> 
             a_mail(town, dice, dice.choice(everybody))
         if dice.random() < 0.1:
             sql(town.database, f"UPDATE enrollment SET source = 'moved' WHERE id = {dice.choice(everybody)}")
+        if dice.random() < 0.2:
+            leave_or_return(town, dice, dice.choice(everybody))
         if dice.random() < 0.3:
             refresh(town.database, "ms-strength", 3, NOW, seconds=0, least=dice.randrange(1, 4))
         someone = dice.choice(looking)
@@ -252,16 +262,30 @@ def test_whoever_looks_when_and_how_often_sees_what_the_rows_say(town: Town) -> 
         assert seen == numbers(first) == rows_say(first)
         first.close()
     assert differences(town.database) == []
-    assert rows_say(town.database).days[0].sent == 5
+    told = rows_say(town.database)
+    assert told.days[0].sent == 5
+    assert len({row.mail for row in told.mails if row.sent and row.opened_least}) == 6
+    assert sum(row.left for row in told.mails) == sum(row.left for row in told.leaving) == told.stopped == 4
     for database in looking:
         database.close()
+
+
+def leave_or_return(town: Town, dice: random.Random, person: int) -> None:
+    kind = dice.choice((EventKind.unsubscribed, EventKind.complained, EventKind.suppressed, EventKind.resumed))
+    state = "active" if kind is EventKind.resumed else "stopped"
+    detail = {"of": "unsubscribed"} if kind is EventKind.resumed else {}
+    town.did(person, kind, hours=dice.randrange(21, 99), reasons=dice.choice(("", "hard bounce")), detail=detail)
+    sql(town.database, f"UPDATE enrollment SET state = '{state}' WHERE id = {person}")
 
 
 def a_mail(town: Town, dice: random.Random, person: int) -> None:
     """Leaves now, or in its time; some come back before they are said to have left, some are copies, few are taken back."""
     day, at = dice.randrange(1, 4), MONDAY + timedelta(hours=dice.randrange(20, 99))
     row = sent_mail()
-    row.enrollment_id, row.key, row.closed_at = person, f"resend:{dice.randrange(10**9)}:day-{day}", at
+    row.mail, key = dice.choice(
+        (("day", f"day-{day}"), ("welcome", "welcome"), ("nudge", f"nudge:day-{day}"), ("finish", "finish"))
+    )
+    row.enrollment_id, row.key, row.closed_at = person, f"resend:{dice.randrange(10**9)}:{key}", at
     row.state = dice.choice((DeliveryState.sent, DeliveryState.handed_over))
     with town.database.write() as session:
         session.add(row)
@@ -269,17 +293,20 @@ def a_mail(town: Town, dice: random.Random, person: int) -> None:
         number = row.id
     if dice.random() < 0.2:
         town.did(person, EventKind.bounced, day, 99, delivery_id=number)
+    if dice.random() < 0.5:
+        of = day if key.endswith(f"day-{day}") else None
+        town.did(person, EventKind.opened, of, 99, delivery_id=number, who=dice.choice(("person", "proxy")))
     sql(town.database, f"UPDATE delivery SET state = 'sent' WHERE id = {number}")
     if dice.random() < 0.1:
         sql(town.database, f"UPDATE delivery SET state = 'uncertain' WHERE id = {number}")
 
 
-def rows_say(database: Database) -> Funnel:
-    """The funnel of blocks that were made this moment, from everything there is."""
+def rows_say(database: Database) -> Numbers:
+    """The numbers of blocks that were made this moment, from everything there is."""
     with database.read() as session:
         blocks = build(session, range(50_000), "ms-strength", 3, NOW)
         session.info["people", "ms-strength", 3] = [blocks[number] for number in sorted(blocks)]
-        return funnel(session, "ms-strength", 3, NOW)
+        return all_numbers(session, "ms-strength", 3, NOW)
 
 
 def test_writers_readers_and_two_who_store_at_once_lose_nothing(town: Town) -> None:

@@ -304,3 +304,17 @@ def test_it_keeps_a_shaking_hand_from_undoing_the_stop(tmp_path: Path) -> None:
     assert b"two taps" in site.press("go on").data
     assert site.state() is EnrollmentState.stopped
     site.close()
+
+
+def test_it_keeps_by_which_mail_somebody_left(site: Site) -> None:
+    """Link of mail 1; another run of the same person stops with it, and by no mail of its own."""
+    with site.database.write() as session:
+        person = session.get_one(Enrollment, 1)
+        other = Enrollment(
+            subscriber_id=person.subscriber_id, challenge="another", state=EnrollmentState.active, signed_up_at=site.now
+        )
+        session.add(other)
+    assert site.client.post(site.path, data=ONE_CLICK).status_code == 200
+    with site.database.read() as session:
+        stops = select(Event.enrollment_id, Event.delivery_id).where(Event.kind == EventKind.unsubscribed)
+        assert sorted(session.exec(stops), key=str) == [(1, 1), (2, None)]
