@@ -16,7 +16,17 @@ from challenge.clock import real_now
 from challenge.dispatch import is_stopped, stop_sending
 from challenge.guards import numbers, tally
 from challenge.journey import Pace
-from challenge.models import Alert, Delivery, DeliveryState, Enrollment, Event, EventKind, Installation, RateBudget
+from challenge.models import (
+    Alert,
+    Delivery,
+    DeliveryState,
+    Enrollment,
+    Event,
+    EventKind,
+    Installation,
+    RateBudget,
+    Subscriber,
+)
 from challenge.morning import Morning, _following, morning
 from challenge.plan import plan_due
 from challenge.rates import PAUSED
@@ -67,6 +77,24 @@ def test_what_was_sent_is_as_many_as_the_domains_took(desk: Any) -> None:
     assert (look(desk).sent, watched.day.sent, watched.domains[0].sent) == (5, 5, 5)
     page = desk.browser("viewer").text("/dashboard/")
     assert "Sent since 14:00 yesterday (UTC)" in page
+
+
+def test_it_names_the_receivers_that_refused_more_than_once(desk: Any) -> None:
+    """Three of Ana's mails failed in the last day, one the day before; nobody else's did."""
+    with desk.database.write() as session:
+        Town(session, desk.challenge).settle(2)
+        for row in session.exec(select(Delivery)):
+            session.delete(row)
+    for place, hours in enumerate((1, 2, 23, 25)):
+        at = FRIDAY - timedelta(hours=hours)
+        with desk.database.write() as session:
+            row = mail(f"resend:{place}:day-1", at, state=DeliveryState.failed, closed_at=at)
+            row.reason = "550 no such user"
+            session.add(row)
+    first = desk.ask(lambda rows: rows.get(Subscriber, rows.get(Enrollment, 1).subscriber_id).email)
+    (domain,) = look(desk).failing
+    assert (domain.name, domain.failed, domain.reason) == (first.partition("@")[2], 3, "550 no such user")
+    assert f"<b>{domain.name} refuses:</b> 3 mails failed there" in desk.browser("viewer").text("/dashboard/")
 
 
 def test_a_mail_at_midnight_is_tomorrows_for_both(desk: Any) -> None:
