@@ -41,7 +41,8 @@ class Block:
     by no form), `unasked` (their yes was imported); of each MAIL (a day's goes by its number, the others by their name)
     `sent:3`, `delivered:3`, `bounced:3`, `opened_people:3`, `opened_proxy:3`, `clicked:3`, `way_out:3` (clicked what ends
     it); and of each day `done:3`, `in_time:3` (done before the next mail came), `rested:3`, `went_to:3` (their last deed
-    came with this day's mail), `reminded:3` (clicked in a reminder of it).
+    came with this day's mail), `reminded:3` (clicked in another mail that is
+    about it).
     `words:DIMENSION`: word -> people. `days`: day of sign-up -> people. `zones`: time zone -> people. `recent:MAIL`:
     hour since 1970 -> those it left for in that hour, only of the last day before the block was made (of the finish: the
     last nine). `mailed`: day -> those a mail left for. `left:WHY` and `left_on:WHY` (`journeys.WAYS_TO_LEAVE`): the mail

@@ -20,13 +20,13 @@ from challenge.stats.funnel import Crowd, Funnel, Rate, funnel, opened_for_certa
 from challenge.stats.journeys import WAYS_TO_LEAVE
 from challenge.stats.keep import load
 
-_BEFORE, _AFTER = ("confirm", "welcome"), ("nudge", "rest", "finish", "invitation", "comeback")
+BEFORE, AFTER = ("confirm", "welcome"), ("nudge", "rest", "finish", "invitation", "comeback", "already")
 _WITHOUT_PICTURE = "confirm"  # nobody who has not said yes is tracked
 
 
 @dataclass(frozen=True)
 class MailNumbers:
-    """One mail: `confirm`, `welcome`, `day-1` … `day-N`, `nudge`, `rest`, `finish`, `invitation`, `comeback`; `(none)` for
+    """One mail: `confirm`, `welcome`, `day-1` … `day-N`, `nudge`, `rest`, `finish`, `invitation`, `comeback`, `already`; `(none)` for
     those who left before any.
 
     `sent`: mails, copies too, without uncertain, as the audit counts them; `runs` they went to. `delivered`, `untracked`,
@@ -109,7 +109,7 @@ def each_mail(
 
 def _each(crowd: Crowd) -> Iterator[MailNumbers]:
     days = [str(day) for day in range(1, crowd.length + 1)]
-    for name in (*_BEFORE, *days, *_AFTER, NO_MAIL):
+    for name in (*BEFORE, *days, *AFTER, NO_MAIL):
         row = _numbers(crowd, name)
         if row.sent or row.left or row.bounced or name in days:
             yield row

@@ -56,7 +56,7 @@ _TOLD = (EventKind.undone, EventKind.joined, EventKind.resumed)
 _BY_FORM = ("form", "embed")
 _IN_DOUBT = ("unsure", "machine")
 _WORDS = tuple(name for name in DIMENSIONS if name not in ("source", "country"))
-_NUDGE = "nudge"
+_ABOUT_A_DAY = ("nudge", "already")  # mails beside the day's, whose opens and clicks bear its number
 Sends = list[tuple[datetime, int, str]]  # when a mail was sent, which, and its name; the oldest first
 Mails = dict[str, tuple[int, datetime]]
 Whom = Callable[[Any], ColumnElement[bool]]
@@ -90,7 +90,7 @@ def _uncollected() -> Iterator[None]:
 
 def _build(session: Session, whom: Whom, challenge: str, length: int, now: datetime) -> dict[int, Block]:
     blocks: dict[int, Block] = defaultdict(Block)
-    (sent, nudges), ways = _sent(session, whom), _ways(session, whom)
+    (sent, beside), ways = _sent(session, whom), _ways(session, whom)
     reached = {person: fold(events) for person, events in _events(session, whom).items()}
     names = _names(session, reached.values())
     young = _young(session, now)
@@ -117,7 +117,7 @@ def _build(session: Session, whom: Whom, challenge: str, length: int, now: datet
         _mark_steps(sets, bit, mails, sends, mine, confirmed_at, length)
         for currency, amount in _sums(mine.paid).items():
             add_number(sets[f"paid:{currency}"], bit, max(amount, 0))
-    mark_signs(session, whom, blocks, nudges, {id: one.left_at for id, one in reached.items() if one.left_at})
+    mark_signs(session, whom, blocks, beside, {id: one.left_at for id, one in reached.items() if one.left_at})
     return blocks
 
 
@@ -325,8 +325,8 @@ def _ways(session: Session, whom: Whom) -> dict[int, list[dict[str, Any]]]:
     return ways
 
 
-def _sent(session: Session, whom: Whom) -> tuple[dict[int, Sends], list[int]]:
-    """enrollment -> what was sent; and all reminders of a day, for their opens and clicks bear its number."""
+def _sent(session: Session, whom: Whom) -> tuple[dict[int, Sends], dict[str, list[int]]]:
+    """enrollment -> what was sent; and all mails that are about a day and are not its own."""
     query = columns(
         col(Delivery.enrollment_id),
         col(Delivery.id),
@@ -334,17 +334,20 @@ def _sent(session: Session, whom: Whom) -> tuple[dict[int, Sends], list[int]]:
         col(Delivery.mail),
         col(Delivery.key),
         _plainly(Delivery.closed_at),
-    ).where(whom(Delivery.enrollment_id), or_(col(Delivery.state) == DeliveryState.sent, col(Delivery.mail) == _NUDGE))
+    ).where(
+        whom(Delivery.enrollment_id),
+        or_(col(Delivery.state) == DeliveryState.sent, col(Delivery.mail).in_(_ABOUT_A_DAY)),
+    )
     sent: dict[int, Sends] = defaultdict(list)
-    nudges = []
+    beside: dict[str, list[int]] = defaultdict(list)
     for person, id, state, mail, key, at in session.connection().execute(query).all():
         if state == DeliveryState.sent:
             sent[person].append((at, id, _name(mail, key)))
-        if mail == _NUDGE:
-            nudges.append(id)
+        if mail in _ABOUT_A_DAY:
+            beside[mail].append(id)
     for sends in sent.values():
         sends.sort()
-    return sent, nudges
+    return sent, beside
 
 
 def _names(session: Session, everybody: Iterable[Reached]) -> dict[int, str]:

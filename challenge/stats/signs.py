@@ -52,15 +52,16 @@ def mark_signs(
     session: Session,
     whom: Callable[[Any], ColumnElement[bool]],
     blocks: Mapping[int, Block],
-    nudges: Sequence[int],
+    beside: Mapping[str, Sequence[int]],
     left: Mapping[int, Sequence[datetime]],
 ) -> None:
-    """`nudges`: the reminders these people are owed; `left`: when who unsubscribed. Those who are in another challenge are
-    in no block's people."""
+    """`beside`: mails that are about a day and are not its own, by name; `left`: when who unsubscribed. Those who are in
+    another challenge are in no block's people."""
     ended = _ended_by(session, left)
-    nudge = case((among(session, Event.delivery_id, nudges), "nudge"), else_="") if nudges else literal("")
+    names = [(among(session, Event.delivery_id, ids), literal(mail)) for mail, ids in beside.items()]
+    other = case(*names, else_="") if names else literal("")
     of_days = (
-        columns(_NUMBER, _KIND, col(Event.who), _LINK, col(Event.day), nudge.label("mail"), _IDS)
+        columns(_NUMBER, _KIND, col(Event.who), _LINK, col(Event.day), other.label("mail"), _IDS)
         .where(whom(Event.enrollment_id), _SEEN, col(Event.day).is_not(None))
         .group_by("number", "kind", col(Event.who), "way", col(Event.day), "mail")
     )

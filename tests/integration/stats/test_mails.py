@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlmodel import func, select
@@ -14,7 +15,7 @@ from challenge.models import Delivery, Enrollment, EnrollmentState, EventKind, S
 from challenge.participation import unsubscribe
 from challenge.stats.filter import EVERYBODY, Filter
 from challenge.stats.groups import survival
-from challenge.stats.mails import MailNumbers, Numbers, all_numbers
+from challenge.stats.mails import AFTER, BEFORE, MailNumbers, Numbers, all_numbers
 from tests.integration.stats.conftest import MONDAY, Town
 
 
@@ -77,10 +78,12 @@ def test_opens_and_clicks_stand_at_their_own_mail(town: Town) -> None:
     town.did(people[2], EventKind.opened, 1, 45, who="person", delivery_id=nudges[2])
     town.did(people[2], EventKind.clicked, 1, 45, who="person", link="day", delivery_id=nudges[2])
     town.did(people[2], EventKind.completed, 1, 45.5)
+    again = mail(town, people[2], "already:1:day-1", 46)
+    town.did(people[2], EventKind.opened, 1, 47, who="person", delivery_id=again)
     found = told(town, 100)
     rows = each(found)
     assert {name: (row.seen_of, row.opened_least, row.opened_most, row.clicked) for name, row in rows.items() if row.sent} == {
-        "welcome": (3, 1, 2, 0), "day-1": (3, 0, 0, 0), "nudge": (3, 1, 1, 1)
+        "welcome": (3, 1, 2, 0), "day-1": (3, 0, 0, 0), "nudge": (3, 1, 1, 1), "already": (1, 1, 1, 0)
     }  # fmt: skip
     assert (found.days[0].opened_least, found.days[0].opened_people, found.days[0].clicked, found.days[0].done) == (
         0,
@@ -171,3 +174,8 @@ def test_a_start_that_another_replaced_has_no_day(town: Town) -> None:
     assert [(row.day, row.other, row.left) for row in found.leaving if row.left] == [(None, 1, 1)]
     assert each(found)["confirm"].left_other == 1
     assert found.to_dict()["leaving"][0]["day"] is None
+
+
+def test_no_mail_that_can_be_sent_is_forgotten() -> None:
+    folders = {path.parent.name for path in Path("templates/emails").glob("*/subject.txt")}
+    assert folders == {*BEFORE, *AFTER, "day"}
