@@ -24,6 +24,7 @@ from challenge.models import (
     Delivery,
     DeliveryState,
     Enrollment,
+    EnrollmentState,
     Event,
     EventKind,
     Installation,
@@ -240,6 +241,10 @@ def _move(session: Session, number: int | None, challenge: Challenge, settings: 
     row = session.get_one(Delivery, number, with_for_update=True, populate_existing=True)
     if row.state is not DeliveryState.scheduled or row.planned_at > now - MORNING_LASTS:
         return
+    if enrollment.state not in (EnrollmentState.active, EnrollmentState.ended):  # they left while it was with the relay
+        row.state, row.closed_at, row.reason = DeliveryState.cancelled, now, f"the person is {enrollment.state}"
+        session.add(row)
+        return
     if row.strikes:
         row.state, row.closed_at, row.reason = DeliveryState.failed, now, f"deferred all day: {row.reason}"[:300]
         enrollment.plan_at = now
@@ -301,7 +306,7 @@ def release(session: Session, workers: list[str], settings: Settings, now: datet
 
 def close_uncertain(session: Session, row: Delivery, settings: Settings, now: datetime, why: str) -> None:
     """Nobody can say whether the relay took it (RFC 1047): held by default, or sent once more with the same bytes."""
-    row.claimed_by, row.reason = "", why
+    row.claimed_by, row.reason = "", why[:300]
     if settings.on_uncertain is OnUncertain.resend_once and row.resends == 0:
         row.state, row.resends = DeliveryState.scheduled, 1
         session.add(row)

@@ -197,13 +197,14 @@ class Line(asyncio.Protocol):
         assert self.transport is not None
         loop = asyncio.get_running_loop()
         tls = await loop.start_tls(self.transport, self, context, server_hostname=host, ssl_handshake_timeout=seconds)
-        assert tls is not None
+        if tls is None:
+            raise LineLost("the relay hung up as TLS began")
         self.transport = tls
         self.extensions = {}
 
     def _row(self, row: bytes) -> None:
         code, glue = row[:3], row[3:4]
-        if not code.isdigit() or glue not in (b"", b" ", b"-") or not b"2" <= code[:1] <= b"5":
+        if len(code) < 3 or not code.isdigit() or glue not in (b"", b" ", b"-") or not b"2" <= code[:1] <= b"5":
             self._lose("the relay does not speak SMTP")
             return
         if self._part and self._part[0][:3] != code:
@@ -348,7 +349,7 @@ async def _log_in(line: Line, url: SmtpUrl, timeouts: Timeouts) -> None:
     offered = line.extensions.get("AUTH", "").split()
     if "PLAIN" in offered:
         secret = base64.b64encode(f"\0{url.user}\0{url.password}".encode()).decode()
-        commands = [f"AUTH PLAIN {secret}"]
+        commands = [f"AUTH PLAIN {secret}", secret]  # some overlook what came with the command, and ask (RFC 4954 4)
     elif "LOGIN" in offered:
         commands = ["AUTH LOGIN", *(base64.b64encode(word.encode()).decode() for word in (url.user, url.password))]
     else:
@@ -358,3 +359,6 @@ async def _log_in(line: Line, url: SmtpUrl, timeouts: Timeouts) -> None:
         reply = await line.reply(Stage.auth, timeouts.step)
         if reply.code >= 400:
             raise CannotOpen(Stage.auth, "the relay does not accept our credentials", reply, fatal=reply.code >= 500)
+        if reply.code < 300:
+            return
+    raise CannotOpen(Stage.auth, "the relay asks for more than a name and a password", reply, fatal=True)

@@ -12,6 +12,7 @@ from challenge.models import DeliveryState
 MAX_STRIKES = 8
 _LONGEST_WAIT = 4 * 3600.0
 UNMADE_WAITS = 600.0
+CUT_WAITS = 60.0  # the line broke under it: this mail may be why, and must not break the next line at once
 REFUSED_WAITS = 3600.0
 _ABOUT_US = (Stage.connect, Stage.banner, Stage.ehlo, Stage.starttls, Stage.auth, Stage.mail)  # nobody else was named
 _LOGIN = (530, 534, 535, 538)
@@ -47,7 +48,9 @@ def decide(outcome: Outcome, strikes: int) -> Decision:
             DeliveryState.scheduled, f"cannot be made: {outcome.why}"[:300], UNMADE_WAITS, alert=("unmade", words)
         )
     if outcome.kind is Kind.unsent or outcome.reply is None:
-        return Decision(DeliveryState.scheduled, outcome.why)
+        if outcome.stage is Stage.connect:  # we took it back ourselves
+            return Decision(DeliveryState.scheduled, outcome.why)
+        return Decision(DeliveryState.scheduled, outcome.why, CUT_WAITS, lasts=True)
     return _refused(classify(outcome.reply), outcome.reply, strikes)
 
 

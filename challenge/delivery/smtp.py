@@ -44,7 +44,8 @@ class Envelope(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of one envelope. `refused` comes with the relay's reply, `unsent` and `uncertain` without."""
+    """What became of one envelope. `refused` comes with the relay's reply, `unsent` and `uncertain` without. `unsent` at
+    `connect`: we took it back ourselves, so nothing speaks against trying at once."""
 
     id: int
     kind: Kind
@@ -359,12 +360,12 @@ class _Courier:
         except BaseException:
             await _settled(durable)
             if following is not None:
-                self._report(following.envelope, Kind.unsent, Stage.mail, None, "the line broke")
+                self._report(following.envelope, Kind.unsent, Stage.connect, None, "the line broke")
             raise
         if not wanted:
             line.abort()
             self.job, self.announced = following, False
-            self._report(job.envelope, Kind.unsent, Stage.body, None, "no longer wanted")
+            self._report(job.envelope, Kind.unsent, Stage.connect, None, "no longer wanted")
             return
         if not line.is_quiet:
             self.job = following
@@ -470,7 +471,7 @@ class _Courier:
                 self.line.abort()
         if self.job is not None:
             job, self.job = self.job, None
-            self._report(job.envelope, Kind.unsent, Stage.mail, None, why)
+            self._report(job.envelope, Kind.unsent, Stage.connect, None, why)
             if self.line is not None and (job.in_flight or self.announced):
                 self.line.abort()
 

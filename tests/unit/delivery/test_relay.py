@@ -75,3 +75,45 @@ def test_a_broken_handshake_is_tried_again() -> None:
 )
 def test_it_reads_the_code_before_a_word_in_passing(reply: str, verdict: Verdict) -> None:
     assert classify(Reply.read(int(reply[:3]), reply[4:].encode(), Stage.rcpt)).verdict is verdict
+
+
+def test_a_code_of_fewer_than_three_digits_is_no_yes() -> None:
+    for row in (b"25\r\n", b"4\r\n", b"2 yes\r\n"):
+        line = Line()
+        line.data_received(row)
+        with pytest.raises(LineLost, match="does not speak SMTP"):
+            asyncio.run(line.reply(Stage.dot, 1.0))
+
+
+@contextlib.asynccontextmanager
+async def asking(answers: dict[bytes, bytes]) -> AsyncIterator[int]:
+    """The port of a relay that takes `AUTH PLAIN` and answers each line as told."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 x\r\n")
+        while row := (await reader.readline()).strip():
+            writer.write(answers.get(row.split(b" AH")[0], b"250-x\r\n250 AUTH PLAIN\r\n"))
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+SECRET = b"AHJvYm90AHB3"
+
+
+@pytest.mark.parametrize("last", [b"235 welcome\r\n", b"334 more\r\n"])
+def test_a_question_behind_the_password_is_no_yes(last: bytes) -> None:
+    async def open_it() -> None:
+        async with asking({b"AUTH PLAIN": b"334 \r\n", SECRET: last}) as port:
+            line = await open_line(SmtpUrl.parse(f"smtp+plain://robot:pw@127.0.0.1:{port}"), Timeouts(5.0, 5.0), "me")
+            line.abort()
+            await line.gone()
+
+    if last.startswith(b"235"):
+        asyncio.run(open_it())
+    else:
+        with pytest.raises(CannotOpen, match="asks for more") as raised:
+            asyncio.run(open_it())
+        assert raised.value.fatal

@@ -1,0 +1,110 @@
+"""Relays and moments that could make a busy loop or break a worker: lines that break under a mail, endless words, people
+who leave while their mail is with the relay."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlmodel import select
+
+from challenge import participation
+from challenge.delivery.ledger import DeliveryLedger, Kept
+from challenge.delivery.replies import Reply, Stage
+from challenge.delivery.smtp import Kind, Outcome
+from challenge.dispatch import claim_due, resume_sending, stop_sending, tick
+from challenge.models import Alert, Event
+
+
+@pytest.mark.parametrize("word", ["MAIL", "DATA"])
+def test_a_mail_that_breaks_its_line_waits_a_minute(engine: Any, relay: Any, word: str) -> None:
+    said = Counter[str]()
+
+    def say(command: str, _to: str) -> str | None:
+        said[command] += 1
+        return "hang up" if command == word else None
+
+    for number in range(20):
+        engine.sign_up(f"p{number}@example.com", confirmed=False)
+    engine.tick()
+    relay.say = say
+    for _ in range(3):
+        engine.drain()
+    assert said[word] <= 40  # each was tried on two lines
+    assert set(engine.count()) == {"scheduled"}
+    engine.now += timedelta(seconds=61)
+    relay.say = lambda _word, _to: None
+    engine.send()
+    assert len(relay.messages) == 20
+
+
+def test_an_answer_that_breaks_its_line_for_three_days_is_given_up(engine: Any, relay: Any) -> None:
+    engine.sign_up("ana@example.com", confirmed=False)
+    relay.say = lambda word, _to: "hang up" if word == "DATA" else None
+    for _ in range(4):
+        engine.send()
+        engine.now += timedelta(days=1)
+    assert engine.states() == {"confirm": "failed"}
+    with engine.database.read() as session:
+        assert session.get(Alert, "put_off") is not None
+
+
+def test_a_relay_of_many_words_breaks_no_commit(engine: Any) -> None:
+    """A no of 900 letters and a yes behind it: the column holds 300, and PostgreSQL cuts nothing off by itself."""
+    for name in ("ana", "ben"):
+        engine.sign_up(f"{name}@example.com", confirmed=False)
+    engine.tick()
+    first, second = claim_due(engine.database, "w", engine.challenge, engine.settings, engine.now, 10)
+    no, yes = Reply(554, "5.7.1", "no " * 300, Stage.dot), Reply(250, "2.0.0", "yes", Stage.dot)
+
+    async def hear() -> None:
+        ledger = DeliveryLedger(engine.database, engine.settings, "w", "e", lambda: engine.now)
+        try:
+            for id in (first, second):
+                ledger.keep(id, Kept("{}", engine.now))
+                assert await ledger.before_dot(id)
+            ledger.outcome(Outcome(first, Kind.uncertain, Stage.dot, None, f"the relay said no and yes ({no})"))
+            ledger.outcome(Outcome(second, Kind.accepted, Stage.dot, yes))
+            await asyncio.wait_for(ledger.settle(), 20)
+        finally:
+            ledger.close()
+
+    asyncio.run(hear())
+    assert engine.count() == {"uncertain": 1, "sent": 1}
+
+
+def test_who_pauses_while_their_mail_is_with_the_relay_misses_no_morning_each_tick(engine: Any, relay: Any) -> None:
+    number = engine.sign_up("ana@example.com")
+    engine.live(19)
+    engine.now += timedelta(hours=1)
+    engine.tick()
+    (id,) = claim_due(engine.database, "w", engine.challenge, engine.settings, engine.now, 10)
+
+    async def pause_behind_the_dot() -> None:
+        ledger = DeliveryLedger(engine.database, engine.settings, "w", "e", lambda: engine.now)
+        ledger.keep(id, Kept("{}", engine.now))
+        assert await ledger.before_dot(id)
+        with engine.database.write() as session:
+            participation.pause(session, number, engine.now)
+            stop_sending(session, "refused by many")
+        ledger.outcome(Outcome(id, Kind.refused, Stage.dot, Reply(451, "4.7.1", "later", Stage.dot)))
+        await ledger.settle()
+        ledger.close()
+
+    asyncio.run(pause_behind_the_dot())
+    assert engine.states()["day-1"] == "scheduled"
+    engine.now += timedelta(hours=5)
+    for _ in range(5):
+        tick(engine.database, engine.challenge, engine.settings, engine.now)
+    with engine.database.read() as session:
+        assert "missed" not in Counter(session.exec(select(Event.kind)))
+    assert engine.states()["day-1"] == "cancelled"
+    with engine.database.write() as session:
+        participation.resume(session, number, engine.now)
+        resume_sending(session)
+    engine.live(30)
+    assert relay.keys("ana@example.com").count("day-1") == 1
+    assert engine.audit().balanced
