@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from sqlmodel import Session
 
 from challenge.errors import SchemaBehind, UsageError
 
+_AT_END = "at_end"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _REVISION = re.compile(r"""(?m)^(revision|down_revision)\b[^=]*= ["']([^"']+)["']""")
 
@@ -61,6 +63,8 @@ class Database:
         """A session whose work is committed at the end, or undone as a whole."""
         with self.alone(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
+            for _, change in sorted(session.info.pop(_AT_END, ()), key=itemgetter(0)):
+                change(session)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -128,6 +132,12 @@ def among(session: Session, column: Any, values: Sequence[int] | Sequence[str]) 
         found = func.json_each(json.dumps(values)).table_valued("value")
         return column.in_(select(found.c.value))  # type: ignore[no-any-return]
     return column == any_(literal(list(values), ARRAY(column.type)))  # type: ignore[no-any-return]
+
+
+def at_end(session: Session, name: str, change: Callable[[Session], object]) -> None:
+    """`change` is done when the rest of this transaction is, in the order of the names. For rows that all write, such as
+    counts: whoever locked them on the way, each in another order, would wait for others who wait for them (PostgreSQL)."""
+    session.info.setdefault(_AT_END, []).append((name, change))
 
 
 def inserting(session: Session, table: Any) -> Any:

@@ -22,7 +22,7 @@ from sqlmodel import Session, col, delete, func, or_, select
 
 from challenge.alerts import raise_alert
 from challenge.clock import real_now
-from challenge.db import Database, among, inserting
+from challenge.db import Database, among, at_end, inserting
 from challenge.dispatch import REFUSED, is_stopped, stop_sending
 from challenge.models import Alert, DomainHour, Enrollment, InboundReport, Installation, RateBudget, Subscriber
 from challenge.rates import PAUSED
@@ -43,6 +43,7 @@ _TRIPPED = "guard_tripped"
 _PAUSED_AT = "paused_at:"
 PUT_OFF = "put_off:"  # since when a mail is
 _REMEMBERED = (_PAUSED_AT, PUT_OFF, REFUSED)  # scopes in challenge time
+_TALLY = "tally"
 _SUMS = ("sent", "deferred", "bounced", "complained")
 _table: Any = DomainHour.__table__  # type: ignore[attr-defined]
 _looked_at = 0.0
@@ -89,13 +90,18 @@ class Numbers:
 
 def tally(session: Session, counts: Mapping[tuple[str, str], int], now: datetime) -> None:
     """Adds to the hour's counts: (domain, `sent` | `deferred` | `bounced` | `complained`) -> how many."""
-    rows: dict[str, dict[str, Any]] = {}
-    for (domain, what), count in counts.items():
-        row = rows.setdefault(domain, {"domain": domain[:255], "hour": _hour(now), **dict.fromkeys(_SUMS, 0)})
-        row[what] += count
-    if not rows:
-        return
-    made = inserting(session, _table).values([rows[domain] for domain in sorted(rows)])
+    waiting = session.info.get(_TALLY)
+    if waiting is None:
+        waiting = session.info[_TALLY] = Counter()
+        at_end(session, _TALLY, _write_tally)
+    waiting.update({(domain[:255], _hour(now), what): count for (domain, what), count in counts.items()})
+
+
+def _write_tally(session: Session) -> None:
+    rows: dict[tuple[str, datetime], dict[str, Any]] = {}
+    for (domain, hour, what), count in sorted(session.info.pop(_TALLY).items()):
+        rows.setdefault((domain, hour), {"domain": domain, "hour": hour, **dict.fromkeys(_SUMS, 0)})[what] += count
+    made = inserting(session, _table).values(list(rows.values()))
     more = {name: _table.c[name] + made.excluded[name] for name in _SUMS}
     session.execute(made.on_conflict_do_update(index_elements=["domain", "hour"], set_=more))
 
@@ -233,7 +239,8 @@ def pause(session: Session, domain: str) -> None:
     """No mail to this recipient domain for an hour of real time, or until `resume_sending`."""
     until = {"free_at": real_now() + PAUSE}
     made = inserting(session, RateBudget).values(scope=f"{PAUSED}{domain}"[:255], **until)
-    session.execute(made.on_conflict_do_update(index_elements=["scope"], set_=until))
+    paused = made.on_conflict_do_update(index_elements=["scope"], set_=until)
+    at_end(session, f"pause {domain}", lambda last: last.execute(paused))
 
 
 def _is_known(session: Session, verdict: Verdict) -> bool:

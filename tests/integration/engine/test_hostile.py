@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
 from sqlmodel import select
 
 from challenge import participation
+from challenge.alerts import raise_alert
 from challenge.delivery.ledger import DeliveryLedger, Kept
 from challenge.delivery.replies import Reply, Stage
 from challenge.delivery.smtp import Kind, Outcome
 from challenge.dispatch import claim_due, resume_sending, stop_sending, tick
-from challenge.models import Alert, Event
+from challenge.guards import pause, tally
+from challenge.models import Alert, DomainHour, Event, RateBudget
 
 
 @pytest.mark.parametrize("word", ["MAIL", "DATA"])
@@ -108,3 +112,24 @@ def test_who_pauses_while_their_mail_is_with_the_relay_misses_no_morning_each_ti
     engine.live(30)
     assert relay.keys("ana@example.com").count("day-1") == 1
     assert engine.audit().balanced
+
+
+def test_two_may_count_and_tell_of_the_same_in_any_order(engine: Any) -> None:
+    """Two workers, or two webhooks, with bounces at the same domains: each locked one's row and waited for the other."""
+    both = Barrier(2, timeout=20)
+
+    def count(domains: tuple[str, str]) -> None:
+        with engine.database.write() as session:
+            for domain in domains:
+                tally(session, {(domain, "bounced"): 1}, engine.now)
+                raise_alert(session, f"bounces:{domain}", "many")
+                pause(session, domain)
+                if not engine.database.is_sqlite:  # there one writes at a time
+                    both.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(count, (("aol.com", "web.de"), ("web.de", "aol.com"))))
+    with engine.database.read() as session:
+        assert [row.bounced for row in session.exec(select(DomainHour))] == [2, 2]
+        assert [row.count for row in session.exec(select(Alert))] == [2, 2]
+        assert len(session.exec(select(RateBudget)).all()) == 2
