@@ -19,6 +19,7 @@ from challenge.db import Database
 
 _SENT = "json_each(:sent) AS told"
 _DOTS = "json_each(:dots) AS told"
+_EDITION = "edition = CASE resends WHEN 0 THEN {} ELSE edition END"  # a second copy has the words of the first
 _SQLITE_SENT = (
     f"""UPDATE enrollment SET plan_at = :now WHERE id IN (
         SELECT delivery.enrollment_id FROM {_SENT} JOIN delivery ON delivery.id = told.value ->> 0
@@ -27,7 +28,7 @@ _SQLITE_SENT = (
         FROM {_SENT} WHERE delivery.id = told.value ->> 0""",
 )
 _SQLITE_DOTS = f"""UPDATE delivery SET state = 'handed_over', attempts = attempts + 1, handed_over_at = :now,
-        context = told.value -> 1, composed_at = told.value ->> 2, edition = :edition
+        context = told.value -> 1, composed_at = told.value ->> 2, {_EDITION.format(":edition")}
     FROM {_DOTS} WHERE delivery.id = told.value ->> 0 AND delivery.state = 'claimed' AND delivery.claimed_by = :worker"""
 _SQLITE_HELD = f"""SELECT delivery.id FROM {_DOTS} JOIN delivery ON delivery.id = told.value ->> 0
     WHERE delivery.state = 'handed_over' AND delivery.claimed_by = :worker"""
@@ -45,7 +46,7 @@ _POSTGRES = f"""
         WHERE id = {_IDS.format("sent")} AND (SELECT count(*) FROM planned) >= 0 RETURNING 1)
     UPDATE delivery SET state = 'handed_over', attempts = attempts + 1, handed_over_at = %(now)s,
         context = (%(dots)s -> id::text -> 0)::json, composed_at = (%(dots)s -> id::text ->> 1)::timestamptz,
-        edition = %(edition)s
+        {_EDITION.format("%(edition)s")}
     WHERE id = {_IDS.format("dots")} AND state || '' = 'claimed' AND claimed_by || '' = %(worker)s
         AND (SELECT count(*) FROM closed) >= 0
     RETURNING id"""

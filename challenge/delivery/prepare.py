@@ -134,7 +134,7 @@ def prepare(
         progress = _progress(session, [row.enrollment_id for row in rows])
         coming = _coming(session, [row.enrollment_id for row in rows if row.mail == ALREADY])
         paused = paused_domains(session, {row.domain for row in rows})
-    edition, versions, composed_at = challenge.edition, bool(challenge.variants.of_mails), now.replace(microsecond=0)
+    versions, composed_at = bool(challenge.variants.of_mails), now.replace(microsecond=0)
     letters: list[tuple[_Found, Letter]] = []
     aside, broken = [], []
     for row in rows:
@@ -148,7 +148,7 @@ def prepare(
                 continue
             made = progress.get(row.enrollment_id, _NO_PROGRESS)
             next_at = coming.get(row.enrollment_id)
-            letters.append((row, _letter(row, edition, versions, *made, next_at, composed_at)))
+            letters.append((row, _letter(row, versions, *made, next_at, composed_at)))
         except Exception as error:  # one row that makes no sense must not keep the others of its batch
             log.exception("A mail cannot be made, and waits.", extra={"action": "mail_unmade", "delivery_id": row.id})
             broken.append((row.id, words_of(error)))
@@ -224,7 +224,6 @@ def _put_off(row: _Found, wait: timedelta, now: datetime) -> datetime:
 
 def _letter(
     row: _Found,
-    edition: str,
     versions: bool,
     done: tuple[int, ...],
     rested: int,
@@ -233,8 +232,8 @@ def _letter(
 ) -> Letter:
     """A row that was given away before keeps its words and its date: a second copy is the same bytes."""
     to = Address(row.enrollment_id, row.id, row.key)
-    if row.kept is not None and row.kept_at is not None and row.resends and row.kept_edition == edition:
-        return kept_letter(to, row.mail, row.email, row.kept, row.kept_at)
+    if row.kept is not None and row.kept_at is not None and row.resends:
+        return kept_letter(to, row.mail, row.email, row.kept, row.kept_at, row.kept_edition)
     content = Content(
         mail=row.mail,
         day=day_of(row.key) or (max(done) if done else 1),

@@ -20,7 +20,7 @@ from sqlmodel import col, update
 
 from challenge.alerts import raise_alert
 from challenge.db import Database
-from challenge.delivery.kept import kept_words
+from challenge.delivery.kept import digest_of, kept_words
 from challenge.delivery.ledger import DeliveryLedger, Kept
 from challenge.delivery.prepare import prepare, words_of
 from challenge.delivery.replies import Reply, Stage
@@ -31,12 +31,13 @@ from challenge.dispatch import (
     release,
     stop_sending,
 )
+from challenge.editions import Editions
 from challenge.events import installation_key
 from challenge.models import (
     Delivery,
     DeliveryState,
 )
-from challenge.rendering.message import Composer, Letter, UnsafeMessage
+from challenge.rendering.message import Composer, Letter, Message, UnsafeMessage
 from challenge.settings import Settings
 
 BATCH = 500
@@ -104,6 +105,7 @@ class _Feed:
     ) -> None:
         self._database, self._composer, self._ledger, self._worker = database, composer, ledger, worker
         self._now, self._until = now, until
+        self._editions = Editions(database, composer.settings)
         self._ready: deque[Letter] = deque()
         self._coming: asyncio.Future[list[Letter]] | None = None
         self._empty = False
@@ -170,7 +172,7 @@ class _Feed:
         person's fault: their mail waits until it is mended."""
         id = letter.to.delivery_id
         try:
-            message = self._composer.compose(letter)
+            message = self._message(letter)
         except UnsafeMessage as error:
             reply = Reply(554, "5.6.0", str(error), Stage.mail)
             self._ledger.outcome(Outcome(id, Kind.refused, Stage.mail, reply))
@@ -182,8 +184,23 @@ class _Feed:
                 log.exception("A mail cannot be made, and waits.", extra={"action": "mail_unmade", "delivery_id": id})
             self._ledger.outcome(Outcome(id, Kind.unmade, Stage.mail, None, why))
             return None
-        self._ledger.keep(id, Kept(kept_words(letter), letter.composed_at, letter.email.rpartition("@")[2].lower()))
+        if message is None:
+            why = "it cannot be made again with the same bytes, so no second copy was sent"
+            self._ledger.outcome(Outcome(id, Kind.uncertain, Stage.mail, None, why))
+            return None
+        words = kept_words(letter, message.data)
+        self._ledger.keep(id, Kept(words, letter.composed_at, letter.email.rpartition("@")[2].lower()))
         return Envelope(id, message.sender, message.recipient, message.data, is_wire_ready=True)
+
+    def _message(self, letter: Letter) -> Message | None:
+        """A second copy is made from the words of the first; None when they, a key or a setting that went into its bytes
+        are not there any more: in the worst case the person has it already."""
+        is_of_today = letter.edition in ("", self._composer.challenge.edition)
+        composer = self._composer if is_of_today else self._editions.composer(letter.edition)
+        if composer is None:
+            return None
+        message = composer.compose(letter)
+        return message if letter.digest in ("", digest_of(message.data)) else None
 
     def _claim(self) -> list[Letter]:
         settings, challenge, now = self._composer.settings, self._composer.challenge, self._now()

@@ -46,13 +46,16 @@ class UnsafeMessage(ChallengeError):  # noqa: N818
 
 
 class Letter(NamedTuple):
-    """Who gets which content. `composed_at` is the Date header, kept in the row so that a retry is the same bytes."""
+    """Who gets which content. `composed_at` is the Date header, kept in the row so that a retry is the same bytes. Of a
+    second copy `edition` says from which words it was made, and `digest` what its bytes must be; empty: not known."""
 
     to: Address
     email: str
     first_name: str
     content: Content
     composed_at: datetime
+    edition: str = ""
+    digest: str = ""
 
 
 class Message(NamedTuple):

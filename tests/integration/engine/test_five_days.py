@@ -244,7 +244,7 @@ def test_it_resends_once_with_the_same_bytes_when_told_to(make_engine: Any, rela
 
     async def hand_over_and_die() -> None:
         ledger = DeliveryLedger(engine.database, engine.settings, "dead", engine.challenge.edition, lambda: engine.now)
-        ledger.keep(ids[0], Kept(kept_words(letter), letter.composed_at))
+        ledger.keep(ids[0], Kept(kept_words(letter, kept[0]), letter.composed_at))
         assert await ledger.before_dot(ids[0])
         ledger.close()
 
