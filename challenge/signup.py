@@ -185,17 +185,16 @@ def register(
 
 def pretend(session: Session, signup: SignUp, challenge: Challenge, now: datetime) -> None:
     """Changes nothing, with the work of a sign-up: how long an answer takes must not tell more than its words."""
-    _work_in_vain(session, signup, challenge, now)
-    _touch(session)
-
-
-def _work_in_vain(session: Session, signup: SignUp, challenge: Challenge, now: datetime) -> None:
     with session.begin_nested() as taken_back:
-        nobody = replace(signup, email_key=f"{secrets.token_hex(16)}@{signup.email_key.rpartition('@')[2]}")
-        enrollment, subscriber, _ = _enrollment_for(session, nobody, challenge, now)
+        enrollment, subscriber, _ = _enrollment_for(session, _nobody(signup), challenge, now)
         append(session, enrollment, EventKind.signed_up, now, detail=_told(session, enrollment, subscriber, signup))
         session.flush()
         taken_back.rollback()
+    _touch(session)
+
+
+def _nobody(signup: SignUp) -> SignUp:
+    return replace(signup, email_key=f"{secrets.token_hex(16)}@{signup.email_key.rpartition('@')[2]}")
 
 
 def _touch(session: Session) -> None:
@@ -204,7 +203,7 @@ def _touch(session: Session) -> None:
 
 
 def _join(session: Session, signup: SignUp, challenge: Challenge, now: datetime, *, answers_who_is_in: bool) -> bool:
-    """Whether the sign-up was written down."""
+    """Whether the sign-up was written down, with the work that it takes."""
     if is_suppressed(session, signup.email_key):
         return False
     known = _latest(session, signup, challenge)
@@ -225,12 +224,22 @@ def _join(session: Session, signup: SignUp, challenge: Challenge, now: datetime,
 
 
 def _tell_who_is_in(session: Session, known: Enrollment, signup: SignUp, challenge: Challenge, now: datetime) -> bool:
-    """Whether they are owed a mail that says so. The lock keeps two sign-ups of one moment from both being the first."""
+    """Writes down that they are owed a mail that says so, unless they had theirs; with the statements of a first sign-up.
+    The lock keeps two of one moment from both being the first. False when they ended meanwhile."""
     enrollment, subscriber = lock(session, known.id or 0)
-    if enrollment.state not in _IN or not asking.may_tell(session, subscriber.id or 0, now):
+    if enrollment.state not in _IN:
         return False
-    _work_in_vain(session, signup, challenge, now)
-    append(session, enrollment, EventKind.signed_up_again, now)
+    may_tell = asking.may_tell(session, subscriber.id or 0, now)
+    with session.begin_nested() as taken_back:
+        stranger = _new_enrollment(_subscriber(session, _nobody(signup), now), signup, challenge, now, run=1)
+        session.add(stranger)
+        session.flush()
+        if not may_tell:
+            append(session, stranger, EventKind.signed_up_again, now)
+            session.flush()
+        taken_back.rollback()
+    if may_tell:
+        append(session, enrollment, EventKind.signed_up_again, now)
     return True
 
 

@@ -144,6 +144,9 @@ class Templates:
             raise self._mistake(error, content) from error
 
     def _filled(self, content: Content) -> tuple[str, str, str]:
+        if content.mail not in self.challenge.subjects:
+            words = f"has no subject for the mail {content.mail}"
+            raise ContentError(self.challenge.folder, None, words, f'Write {content.mail} = "…" under [subjects].')
         language = self.languages.get(content.locale)
         values = self._values(content, language)
         plain, rich = self._environment(language, is_html=False), self._environment(language, is_html=True)

@@ -127,6 +127,13 @@ def test_it_names_file_and_line_of_a_broken_template(
     assert advice in finding.advice
 
 
+def test_it_does_not_start_without_a_subject_for_each_mail() -> None:
+    few = {mail: words for mail, words in shipped().subjects.items() if mail != "already"}
+    challenge = replace(shipped(), subjects=few)
+    with pytest.raises(ContentError, match=r'no subject for the mail already. Write already = "…" under \[subjects\]'):
+        Templates(challenge, "https://challenge.example", "1 Main Street").check()
+
+
 @pytest.mark.parametrize(("words", "code"), [(["lint"], 1), (["preview", "finish"], 2), (["words"], 2)])
 @pytest.mark.parametrize(
     ("mistake", "problem"),
