@@ -19,7 +19,8 @@ _LONGEST = 400_000
 _TRIES = 40
 _TAG = r"([a-z2-7]{16})"
 _VERP = re.compile(rf"(?<![\w-])b(\d{{1,18}})-{_TAG}@", re.IGNORECASE)
-_MESSAGE_ID = re.compile(rf"(?<![\w.-])(\d{{1,18}})\.([a-z]+(?:[-.][a-z0-9-]{{1,30}})?)\.{_TAG}@", re.IGNORECASE)
+_KEY = r"[a-z]+(?:-[a-z0-9-]{1,30})?(?:\.[a-z0-9-]{1,30}){0,4}"  # up to resend:1:already:1:day-3
+_MESSAGE_ID = re.compile(rf"(?<![\w.-])(\d{{1,18}})\.({_KEY})\.{_TAG}@", re.IGNORECASE)
 _UNSUBSCRIBE = re.compile(r"/unsubscribe/([\w-]{16,64})(?![\w-])")
 
 
@@ -47,7 +48,7 @@ def _verp(text: str, tokens: Tokens) -> Iterator[Mark]:
 
 def _message_ids(text: str, tokens: Tokens) -> Iterator[Mark]:
     for found in islice(_MESSAGE_ID.finditer(text), _TRIES):
-        key = found[2].lower().replace(".", ":", 1)
+        key = found[2].lower().replace(".", ":")
         if tokens.is_tag(f"mid:{int(found[1])}:{key}", found[3]):
             yield Mark(None, int(found[1]), "message-id", key)
 

@@ -13,6 +13,7 @@ import pytest
 from sqlmodel import Session, col, func, select
 
 from challenge import participation, signup
+from challenge.delivery.kept import letter_of
 from challenge.events import lock, suppress
 from challenge.going_on import go_on
 from challenge.importing import import_people
@@ -189,6 +190,10 @@ def test_it_tells_who_is_in_where_they_are_at_any_hour(engine: Any, relay: Any) 
     assert "Tag 2 öffnen:" in text
     assert "Die nächste E-Mail kommt: Donnerstag, 4. März, um 07:00 Uhr." in text
     assert "Mallory" not in relay.messages[-1][1].decode()
+    with engine.database.read() as session:
+        row = session.exec(select(Delivery).where(Delivery.mail == "already")).one()
+        someone = session.exec(select(Subscriber)).one()
+    assert engine.composer.compose(letter_of(row, someone)).data == relay.messages[-1][1]
     assert person(engine) == before
     assert engine.audit().balanced, engine.audit().problems
     engine.live(24 * 6)

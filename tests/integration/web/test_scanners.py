@@ -53,9 +53,9 @@ def _links_of(stage: Stage, person: Person) -> Iterator[str]:
     with stage.database.read() as session:
         delivery = session.exec(select(Delivery.id).where(Delivery.enrollment_id == person.id).limit(1)).one() or 0
     for mail in sorted(path.parent.name for path in FOLDERS.glob("*/subject.txt")):
-        for day in (1, 3) if mail in ("day", "nudge") else (1,):
+        for day, stage_of in ((1, "day"), (3, "paused")) if mail in ("day", "nudge", "already") else ((1, ""),):
             key = f"day-{day}" if mail == "day" else mail
-            content = Content(mail, day=day, has_name=True)
+            content = Content(mail, day=day, has_name=True, stage=stage_of)
             _, text, page = composer.templates.shown(content, "Ana", composer.links, Address(person.id, delivery, key))
             yield from re.findall(r"https?://[^\s<>\"]+", text)
             yield from map(html.unescape, re.findall(r'(?:href|src)="(http[^"]+)"', page))

@@ -14,7 +14,19 @@ from challenge.tokens import Tokens
 SETTINGS = Settings(secret_key="k" * 40, base_url="https://challenge.example", mail_from="Ada <ada@challenge.example>")
 COMPOSER = Composer(SETTINGS, shipped())
 TOKENS = COMPOSER.tokens
-KEYS = ("confirm", "confirm:2", "welcome", "day-3", "nudge:day-3", "rest:2027-03-01", "finish", "comeback")
+KEYS = (
+    "confirm",
+    "confirm:2",
+    "welcome",
+    "already:1:day-3",
+    "resend:2:day-3",
+    "resend:1:already:1:day-3",
+    "day-3",
+    "nudge:day-3",
+    "rest:2027-03-01",
+    "finish",
+    "comeback",
+)
 
 
 def marks(key: str) -> dict[str, str]:

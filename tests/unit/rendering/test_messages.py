@@ -39,6 +39,10 @@ CONTENTS = [
         for position in ("seated", "standing", "lying")
     ),
     *(Content(mail) for mail in ("confirm", "welcome", "comeback")),
+    Content("already", stage="before", next_on="2027-03-04"),
+    Content("already", day=3, done=(1,), stage="day", next_on="2027-03-04"),
+    Content("already", done=(1,), stage="after"),
+    Content("already", day=3, done=(1,), stage="paused"),
     Content("rest", day=2, done=(1,)),
     Content("nudge", day=2, done=(1,)),
     Content("nudge", day=2, done=(1,), pace="when_done"),

@@ -30,6 +30,7 @@ COMPOSER = Composer(SETTINGS, shipped())
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 CONTENTS = [Content("day", day=day, done=tuple(range(1, day))) for day in range(1, 6)] + [
     *(Content(mail) for mail in ("confirm", "welcome", "comeback")),
+    Content("already", day=3, done=(1,), stage="day", next_on="2027-03-04"),
     Content("rest", day=2, done=(1,)),
     Content("nudge", day=2, done=(1,)),
     Content("finish", done=(1, 2, 3, 4, 5)),
