@@ -20,7 +20,7 @@ from sqlmodel import col, update
 
 from challenge.alerts import raise_alert
 from challenge.db import Database
-from challenge.delivery.kept import digest_of, kept_words
+from challenge.delivery.kept import kept_words
 from challenge.delivery.ledger import DeliveryLedger, Kept
 from challenge.delivery.prepare import prepare, words_of
 from challenge.delivery.replies import Reply, Stage
@@ -188,7 +188,7 @@ class _Feed:
             why = "it cannot be made again with the same bytes, so no second copy was sent"
             self._ledger.outcome(Outcome(id, Kind.uncertain, Stage.mail, None, why))
             return None
-        words = kept_words(letter, message.data)
+        words = kept_words(letter, message.digest)
         self._ledger.keep(id, Kept(words, letter.composed_at, letter.email.rpartition("@")[2].lower()))
         return Envelope(id, message.sender, message.recipient, message.data, is_wire_ready=True)
 
@@ -200,7 +200,7 @@ class _Feed:
         if composer is None:
             return None
         message = composer.compose(letter)
-        return message if letter.digest in ("", digest_of(message.data)) else None
+        return message if letter.digest in ("", message.digest) else None
 
     def _claim(self) -> list[Letter]:
         settings, challenge, now = self._composer.settings, self._composer.challenge, self._now()

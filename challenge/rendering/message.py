@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from dataclasses import dataclass
 from datetime import datetime
 from email.header import Header
@@ -59,11 +60,13 @@ class Letter(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A finished mail: envelope and bytes, as they go over the wire: CRLF only, no line that starts with a dot."""
+    """A finished mail: envelope and bytes, as they go over the wire: CRLF only, no line that starts with a dot. The same
+    `digest` means the same bytes."""
 
     sender: str
     recipient: str
     data: bytes
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class _Form:
     lines: int
     signed: Signed | None
     body: Holed
+    checksum: int
     holes: tuple[str, ...]
     language: Language
 
@@ -122,7 +126,9 @@ class Composer:
             raise UnsafeMessage("The headers would not be what was planned; the mail was not made.")
         if self.signer is not None and form.signed is not None:
             head = self.signer.sign(form.signed, of_head, body, letter.composed_at) + head
-        return Message(sender, recipient, b"".join((head, b"\r\n", body)))
+        # Nobody chooses these bytes, so a CRC will do; of a body, what is the same for all was looked at once.
+        digest = zlib.crc32(b"\0".join(values.values()), zlib.crc32(head, form.checksum))
+        return Message(sender, recipient, b"".join((head, b"\r\n", body)), f"{digest:08x}")
 
     def envelope_sender(self, to: Address) -> str:
         return self.links.envelope_sender(to)
@@ -145,7 +151,7 @@ class Composer:
             raise UnsafeMessage(f"The mail {content.mail} is not made of clean lines; it was not made.")
         signed = self.signer.prepare(headers, marks) if self.signer else None
         lines = sum(1 + value.count("\r\n") for _, value in headers)
-        return _Form(head, lines, signed, body, tuple(dict.fromkeys(body.holes)), prepared.language)
+        return _Form(head, lines, signed, body, zlib.crc32(sample), tuple(dict.fromkeys(body.holes)), prepared.language)
 
     def _headers(self, content: Content, subject: str, boundary: str) -> list[tuple[str, str]]:
         """With marks where something differs per person."""

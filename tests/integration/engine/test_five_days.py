@@ -240,11 +240,12 @@ def test_it_resends_once_with_the_same_bytes_when_told_to(make_engine: Any, rela
     engine.tick()
     ids = claim_due(engine.database, "dead", engine.challenge, engine.settings, engine.now, 10)
     (letter,) = prepare(engine.database, ids, engine.challenge, engine.settings, engine.now)
-    kept.append(engine.composer.compose(letter).data)
+    message = engine.composer.compose(letter)
+    kept.append(message.data)
 
     async def hand_over_and_die() -> None:
         ledger = DeliveryLedger(engine.database, engine.settings, "dead", engine.challenge.edition, lambda: engine.now)
-        ledger.keep(ids[0], Kept(kept_words(letter, kept[0]), letter.composed_at))
+        ledger.keep(ids[0], Kept(kept_words(letter, message.digest), letter.composed_at))
         assert await ledger.before_dot(ids[0])
         ledger.close()
 

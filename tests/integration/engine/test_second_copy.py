@@ -29,11 +29,12 @@ def hand_over_and_die(engine: Any) -> bytes:
     engine.tick()
     ids = claim_due(engine.database, "dead", engine.challenge, engine.settings, engine.now, 10)
     (letter,) = prepare(engine.database, ids, engine.challenge, engine.settings, engine.now)
-    data: bytes = engine.composer.compose(letter).data
+    message = engine.composer.compose(letter)
+    data: bytes = message.data
 
     async def run() -> None:
         ledger = DeliveryLedger(engine.database, engine.settings, "dead", engine.challenge.edition, lambda: engine.now)
-        ledger.keep(ids[0], Kept(kept_words(letter, data), letter.composed_at))
+        ledger.keep(ids[0], Kept(kept_words(letter, message.digest), letter.composed_at))
         assert await ledger.before_dot(ids[0])
         ledger.close()
 
@@ -71,8 +72,9 @@ def other_settings(**changed: str) -> Callable[[Any, Path], None]:
         (words_that_nobody_kept, False),
         (other_settings(secret_key=f"{'n' * 40},{'k' * 40}"), False),
         (other_settings(mail_from="Else <else@example.org>"), False),
+        (other_settings(mail_postal_address="2 Main Street"), False),
     ],
-    ids=["nothing", "words", "words that nobody kept", "secret key", "sender"],
+    ids=["nothing", "words", "words that nobody kept", "secret key", "sender", "postal address"],
 )
 def test_it_sends_the_same_bytes_or_none(
     make_engine: Any, relay: Any, tmp_path: Path, change: Callable[[Any, Path], None], comes: bool
