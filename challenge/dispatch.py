@@ -63,7 +63,11 @@ def tick(database: Database, challenge: Challenge, settings: Settings, now: date
     """One round: bring back, move on, plan, count what is due, let a waiting clock run on. Looks first, in one statement,
     so that a tick with nothing to do writes nothing and costs the same however many people there are."""
     with database.read() as session:
-        sight = session.connection().execute(_SIGHT[needs_review(challenge, settings)], _times(now)).one()
+        sight = (
+            session.connection()
+            .execute(_SIGHT[needs_review(challenge, settings)], _times(now) | {"challenge": challenge.slug})
+            .one()
+        )
         is_dead = sight.holder is not None and bool(_dead_holders(session, settings))
         due = 0 if sight.due is None else count_due(session, challenge, settings, now, enough)
     back, uncertain = bring_back(database, settings, now) if is_dead else (0, 0)
@@ -220,7 +224,8 @@ def _sight(due: SelectOfScalar[int | None]) -> Select[Any]:
     """One row: the first of each kind of work, null when there is none. Each in the order of its index, or PostgreSQL
     reads the whole table for a LIMIT 1."""
     held = select(Delivery.claimed_by).where(text(_HELD)).order_by(col(Delivery.claimed_by))
-    plan = select(Enrollment.id).where(col(Enrollment.plan_at) <= _NOW).order_by(col(Enrollment.plan_at))
+    of_ours = Enrollment.challenge == bindparam("challenge")
+    plan = select(Enrollment.id).where(col(Enrollment.plan_at) <= _NOW, of_ours).order_by(col(Enrollment.plan_at))
     looks: dict[str, SelectOfScalar[Any]] = {"holder": held, "late": _LATE, "plan": plan, "due": due}
     return sql_select(
         *(look.limit(1).scalar_subquery().label(name) for name, look in looks.items()),

@@ -116,12 +116,14 @@ def database(migrated_url: str) -> Iterator[Database]:
 
 
 class Relay:
-    """A small SMTP server on loopback. `say` decides the reply to a command or to a finished message (None = yes)."""
+    """A small SMTP server on loopback. `say` decides the reply to a command or to a finished message (None = yes, `wait` =
+    yes, and nothing more on this line before, after `patience` seconds)."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, bytes]] = []
         self.say: Callable[[str, str], str | None] = lambda _command, _recipient: None
         self.open: set[asyncio.Transport] = set()
+        self.patience = 0.0
         self._loop = asyncio.new_event_loop()
         server = self._loop.run_until_complete(self._loop.create_server(lambda: _Dialogue(self), "127.0.0.1", 0))
         self.port = server.sockets[0].getsockname()[1]
@@ -155,7 +157,7 @@ class Relay:
 class _Dialogue(asyncio.Protocol):
     def __init__(self, relay: Relay) -> None:
         self.relay, self.buffer, self.in_data, self.recipient = relay, b"", False, ""
-        self.has_recipient = False
+        self.has_recipient = self.is_silent = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -168,7 +170,7 @@ class _Dialogue(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
-        while True:
+        while not self.is_silent:
             end = self.buffer.find(b"\r\n.\r\n" if self.in_data else b"\r\n")
             if end < 0:
                 return
@@ -191,7 +193,7 @@ class _Dialogue(asyncio.Protocol):
         if said == "hang up":
             self.transport.abort()
             return
-        if message is not None and said is None:
+        if message is not None and said in (None, "wait"):
             self.relay.messages.append((self.recipient, message))
         if word in ("MAIL", "RCPT"):
             self.has_recipient = word == "RCPT" and said is None
@@ -200,7 +202,16 @@ class _Dialogue(asyncio.Protocol):
                 self.in_data, self.buffer = True, b"\r\n" + self.buffer  # a dot on the first line ends it too
             else:
                 said = "554 5.5.1 no valid recipients"
+        if said == "wait":
+            self.is_silent = True
+            asyncio.get_running_loop().call_later(self.relay.patience, self._speak, usual)
+            return
         self.transport.write(f"{said or usual}\r\n".encode())
+
+    def _speak(self, words: str) -> None:
+        self.is_silent = False
+        self.transport.write(f"{words}\r\n".encode())
+        self.data_received(b"")
 
 
 @pytest.fixture

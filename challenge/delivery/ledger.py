@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -76,6 +78,10 @@ class DeliveryLedger:
     @property
     def _is_far(self) -> bool:
         return self._answers_in > FAR_SECONDS
+
+    def is_held_up(self, seconds: float) -> bool:
+        """Whether a mail has waited so long for its final reply. May be asked from any thread."""
+        return time.monotonic() - min(list(self._on_the_wire.values()), default=math.inf) > seconds
 
     def keep(self, id: int, kept: Kept) -> None:
         """Said before `before_dot`."""

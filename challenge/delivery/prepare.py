@@ -46,6 +46,10 @@ _ALLOWED = {
 }
 _NO_PROGRESS: tuple[tuple[int, ...], int] = ((), 0)
 _may_come = lru_cache(maxsize=1024)(may_come)  # a morning's rows ask the same
+_OTHER = (
+    "There are people in the challenge {}, and CHALLENGE_CONTENT is {}: they get no mail before it is theirs again. "
+    "Give another challenge a database of its own."
+)
 log = logging.getLogger(__name__)
 
 
@@ -76,6 +80,7 @@ class _Found(NamedTuple):
     locale: str
     variant: str
     plan_at: datetime | None
+    challenge: str
 
     @property
     def is_asked_for(self) -> bool:
@@ -116,6 +121,7 @@ _FOUND = (
         Subscriber.locale,
         Enrollment.variant,
         Enrollment.plan_at,
+        Enrollment.challenge,
     )
     .join(Enrollment, col(Enrollment.id) == col(Delivery.enrollment_id))
     .join(Subscriber, col(Subscriber.id) == col(Enrollment.subscriber_id))
@@ -139,7 +145,7 @@ def prepare(
     aside, broken = [], []
     for row in rows:
         try:
-            if row.plan_at is not None and row.plan_at <= now:
+            if row.challenge != challenge.slug or (row.plan_at is not None and row.plan_at <= now):
                 aside.append(row)  # something happened to its person: what they are owed now is not known yet
                 continue
             is_wanted = row.email_key not in blocked and row.state in _ALLOWED.get(row.mail, _ALLOWED[""])
@@ -156,7 +162,7 @@ def prepare(
     aside += [row for row, _ in letters if row.id in waits]
     if aside:
         waits |= {row.id: paused[row.domain] for row in aside if row.domain in paused}
-        _set_aside(database, aside, blocked, waits, now)
+        _set_aside(database, aside, blocked, waits, challenge.slug, now)
     if broken:
         _put_by(database, broken, now)
     return [letter for row, letter in letters if row.id not in waits]
@@ -189,7 +195,12 @@ def _over_rate(database: Database, rows: list[_Found], settings: Settings) -> di
 
 
 def _set_aside(
-    database: Database, rows: list[_Found], blocked: set[str], waits: dict[int, timedelta], now: datetime
+    database: Database,
+    rows: list[_Found],
+    blocked: set[str],
+    waits: dict[int, timedelta],
+    challenge: str,
+    now: datetime,
 ) -> None:
     """Closes or puts off what may not be sent now, unless somebody else has changed it since."""
     with database.write() as session:
@@ -205,6 +216,9 @@ def _set_aside(
                 _close(session, row, enrollment, DeliveryState.suppressed, "the address is suppressed", now)
                 enrollment.state = EnrollmentState.stopped
                 append(session, enrollment, EventKind.suppressed, now, delivery=row, who="machine")
+            elif found.challenge != challenge:
+                _close(session, row, enrollment, DeliveryState.cancelled, f"{found.challenge} is not sent here", now)
+                raise_alert(session, "other_challenge", _OTHER.format(found.challenge, challenge))
             elif enrollment.state not in _ALLOWED.get(row.mail, _ALLOWED[""]):
                 _close(session, row, enrollment, DeliveryState.cancelled, f"the person is {enrollment.state}", now)
             else:

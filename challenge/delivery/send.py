@@ -42,6 +42,7 @@ from challenge.settings import Settings
 
 BATCH = 500
 LOOK_SECONDS, STALE_SECONDS = 1.0, 60.0
+HELD_UP_SECONDS = 1.0  # a relay may take ten minutes for one final reply: the other lines work on meanwhile
 log = logging.getLogger(__name__)
 
 
@@ -165,7 +166,10 @@ class _Feed:
             return bool(is_stopped(session))
 
     def _is_over(self) -> bool:
-        return self._empty or time.monotonic() > self._until
+        now = time.monotonic()
+        if now > self._until and self._ledger.is_held_up(HELD_UP_SECONDS):
+            return self._empty or now > self._until + self._composer.settings.smtp_timeout_dot
+        return self._empty or now > self._until
 
     def _envelope(self, letter: Letter) -> Envelope | None:
         """None: it cannot be made; the row says why, and the others go on. A template that cannot be filled in is not the

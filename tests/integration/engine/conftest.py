@@ -55,13 +55,13 @@ class Engine:
         while tick(self.database, self.challenge, self.settings, self.now).planned:
             pass
 
-    def drain(self, worker: str = "w", **timeouts: float) -> dict[str, int]:
+    def drain(self, worker: str = "w", *, seconds: float = 5.0, **timeouts: float) -> dict[str, int]:
         sender = Sender(
             SmtpUrl.parse(self.smtp_url), connections=2, timeouts=Timeouts(**({"step": 2.0, "dot": 2.0} | timeouts))
         )
 
         async def run() -> dict[str, int]:
-            done = await drain(self.database, self.composer, sender, worker, lambda: self.now, seconds=5.0)
+            done = await drain(self.database, self.composer, sender, worker, lambda: self.now, seconds=seconds)
             await sender.close(0)
             return {str(kind): count for kind, count in done.counts.items()}
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from threading import Barrier
 from typing import Any
@@ -15,12 +16,14 @@ from sqlmodel import select
 
 from challenge import participation
 from challenge.alerts import raise_alert
+from challenge.delivery import send
 from challenge.delivery.ledger import DeliveryLedger, Kept
 from challenge.delivery.replies import Reply, Stage
 from challenge.delivery.smtp import Kind, Outcome
 from challenge.dispatch import claim_due, resume_sending, stop_sending, tick
 from challenge.guards import pause, tally
 from challenge.models import Alert, DomainHour, Event, RateBudget
+from challenge.rendering.message import Composer
 
 
 @pytest.mark.parametrize("word", ["MAIL", "DATA"])
@@ -133,3 +136,36 @@ def test_two_may_count_and_tell_of_the_same_in_any_order(engine: Any) -> None:
         assert [row.bounced for row in session.exec(select(DomainHour))] == [2, 2]
         assert [row.count for row in session.exec(select(Alert))] == [2, 2]
         assert len(session.exec(select(RateBudget)).all()) == 2
+
+
+def test_the_other_lines_work_on_while_one_waits_for_its_reply(
+    engine: Any, relay: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drain ends after half a minute; a relay may take ten for one reply, and nobody else was sent anything meanwhile."""
+    monkeypatch.setattr(send, "BATCH", 10)
+    monkeypatch.setattr(send, "HELD_UP_SECONDS", 0.0)
+    for number in range(120):
+        engine.sign_up(f"p{number}@example.com", confirmed=False)
+    engine.tick()
+    relay.patience = 4.0
+    relay.say = lambda word, to: "wait" if word == "DOT" and to.startswith("p0@") else None
+    engine.drain(seconds=0.05, dot=20.0)
+    assert engine.count() == {"sent": 120}
+
+
+def test_nobody_gets_the_words_of_another_challenge_and_all_goes_on_when_theirs_is_back(
+    engine: Any, relay: Any
+) -> None:
+    engine.sign_up("ana@example.com")
+    engine.live(24)
+    ours, other = engine.challenge, replace(engine.challenge, slug="another")
+    engine.challenge, engine.composer = other, Composer(engine.settings, other)
+    engine.live(24)
+    assert relay.keys("ana@example.com") == ["welcome", "day-1"]
+    assert engine.states()["day-2"] == "cancelled"
+    with engine.database.read() as session:
+        assert "another" in session.get_one(Alert, "other_challenge").text
+    engine.challenge, engine.composer = ours, Composer(engine.settings, ours)
+    engine.live(24)
+    assert relay.keys("ana@example.com") == ["welcome", "day-1", "day-2"]
+    assert engine.audit().balanced
