@@ -53,6 +53,16 @@ def lock(session: Session, enrollment_id: int) -> tuple[Enrollment, Subscriber]:
     return enrollment, session.get_one(Subscriber, enrollment.subscriber_id)
 
 
+def lock_runs(session: Session, enrollment_id: int) -> tuple[Enrollment, Subscriber]:
+    """As `lock`, with every run of its person: for what may end them all. In the one order in which an unsubscribe locks
+    them, or the two would wait for each other. Raises NotFound when erased."""
+    owner = select(Enrollment.subscriber_id).where(Enrollment.id == enrollment_id).scalar_subquery()
+    mine = select(Enrollment.id).where(Enrollment.subscriber_id == owner).order_by(col(Enrollment.id))
+    for number in session.exec(mine).all():
+        lock(session, number or 0)
+    return lock(session, enrollment_id)
+
+
 def append(
     session: Session,
     enrollment: Enrollment,

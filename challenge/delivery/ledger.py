@@ -102,6 +102,9 @@ class DeliveryLedger:
         """Noted; durable with the next commit, at the latest in `settle`."""
         if since := self._on_the_wire.pop(outcome.id, 0.0):
             self._answers_in += (asyncio.get_running_loop().time() - since - self._answers_in) / 16
+        self._count(
+            outcome, self._kept.pop(outcome.id, None)
+        )  # not after the commit: by then it may be on its way again
         self._waiting.outcomes.append(outcome)
         if not self.is_broken:
             self._wake()
@@ -202,7 +205,6 @@ class DeliveryLedger:
             held = await self._book.write(sent, [(id, one.context, one.composed_at) for id, one in kept], now)
         for outcome in outcomes:
             self.counts[outcome.kind] = self.counts.get(outcome.kind, 0) + 1
-            self._count(outcome, self._kept.pop(outcome.id, None))
         return held
 
     def _count(self, outcome: Outcome, kept: Kept | None) -> None:

@@ -18,7 +18,7 @@ from challenge.alerts import raise_alert
 from challenge.bounced import complaint, hard_bounce, soft_bounce
 from challenge.clock import real_now
 from challenge.errors import BadInput
-from challenge.events import address_hash, installation_key, lock, suppress, without_addresses
+from challenge.events import address_hash, installation_key, lock_runs, suppress, without_addresses
 from challenge.guards import BY_MAIL
 from challenge.inbound.report import Hardness, Reason, Report, ReportKind
 from challenge.models import Delivery, Enrollment, InboundReport, Subscriber
@@ -158,7 +158,7 @@ def _person(
         number = session.exec(latest.limit(1)).first()
     if number is None or session.get(Enrollment, number) is None:
         return None, None
-    return lock(session, number), delivery
+    return lock_runs(session, number), delivery
 
 
 def _key(recipient: str) -> str:

@@ -4,6 +4,7 @@ who leave while their mail is with the relay."""
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,7 +22,10 @@ from challenge.delivery.ledger import DeliveryLedger, Kept
 from challenge.delivery.replies import Reply, Stage
 from challenge.delivery.smtp import Kind, Outcome
 from challenge.dispatch import claim_due, resume_sending, stop_sending, tick
+from challenge.events import lock
 from challenge.guards import pause, tally
+from challenge.inbound.effects import take
+from challenge.inbound.report import Hardness, Reason, Report, ReportKind
 from challenge.models import Alert, DomainHour, Event, RateBudget
 from challenge.rendering.message import Composer
 
@@ -169,3 +173,33 @@ def test_nobody_gets_the_words_of_another_challenge_and_all_goes_on_when_theirs_
     engine.live(24)
     assert relay.keys("ana@example.com") == ["welcome", "day-1", "day-2"]
     assert engine.audit().balanced
+
+
+def test_a_complaint_and_an_unsubscribe_in_the_same_moment_do_not_wait_for_each_other(engine: Any) -> None:
+    """As "report spam and unsubscribe" sends them, about somebody who had started twice."""
+    first = engine.sign_up("ana@example.com")
+    with engine.database.write() as session:
+        participation.unsubscribe(session, first, engine.now, how="page")
+    engine.now += timedelta(days=2)
+    second = engine.sign_up("ana@example.com")
+    report = Report("ana@example.com", ReportKind.complaint, Reason.unknown, Hardness.none)
+
+    def complain() -> str:
+        with engine.database.write() as session:
+            return take(
+                session,
+                report,
+                engine.now,
+                delivery_id=None,
+                enrollment_id=second,
+                authenticated_by="verp",
+                source="ses",
+            )
+
+    with ThreadPoolExecutor(1) as pool:
+        with engine.database.write() as session:
+            lock(session, first)
+            effect = pool.submit(complain)
+            time.sleep(0.5)  # it has come as far as it can
+            lock(session, second)
+        assert effect.result(20) == "suppressed"

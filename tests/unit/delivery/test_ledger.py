@@ -96,6 +96,22 @@ def test_one_line_alone_never_waits_for_others(book: Book) -> None:
     assert book.commits == [([], [1]), ([1], [2]), ([2], [3]), ([3], [])]
 
 
+def test_a_mail_may_come_again_while_its_last_outcome_is_written_down(book: Book) -> None:
+    async def run() -> None:
+        ledger = made(book)
+        assert all(await granted(dot(ledger, 1)))
+        book.may_end.clear()
+        accept(ledger, 1)
+        await passes()
+        again = dot(ledger, 1)
+        book.may_end.set()
+        assert all(await granted(again))
+        ledger.close()
+
+    asyncio.run(run())
+    assert book.commits == [([], [1]), ([1], []), ([], [1])]
+
+
 def test_with_a_relay_far_away_each_dot_goes_as_soon_as_it_can(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     """And few in a commit: what goes out together comes back together, and waits for each other for ever."""
     monkeypatch.setattr(subject, "FAR_SECONDS", 0.0)
