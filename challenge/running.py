@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Callable
@@ -195,6 +196,7 @@ def _demo_settings(folder: str) -> Settings:
             log.warning("Demo and rehearsal do not use this setting.", extra={"variable": name})
         os.environ[f"CHALLENGE_{name}"] = ""
     os.environ["CHALLENGE_DATA_DIR"] = str(base.data_dir / folder)
+    os.environ.setdefault("CHALLENGE_CONVERSION_SECRET", secrets.token_hex(16))  # for who joins the programme
     os.environ.setdefault("CHALLENGE_CLOCK_SPEED", str(DEMO_SPEED))
     if base.clock_start is None:
         midnight = real_now().replace(hour=0, minute=0, second=0, microsecond=0)

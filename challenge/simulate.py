@@ -2,14 +2,18 @@
 for rehearsals.
 
 Each person reads their mails in the inbox, opens some, taps "I did it" on most days, rests when tired, and sometimes
-stops. A few are behind mail scanners. Nobody here has a shortcut: they only see what a person sees.
+stops. A few are behind mail scanners, a few join the paid programme, whose site tells of it as a real one would. Nobody
+here has a shortcut: they only see what a person sees.
 """
 
 from __future__ import annotations
 
+import hashlib
 import heapq
+import hmac
 import http.client
 import itertools
+import json
 import random
 import re
 import threading
@@ -19,11 +23,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from sqlmodel import col, select
 
-from challenge.clock import Clock, change_speed
+from challenge.clock import Clock, change_speed, real_now
 from challenge.db import Database
 from challenge.embedded.store import Inbox, StoredMail
 from challenge.models import OPEN_STATES, Delivery, Enrollment
@@ -59,6 +63,7 @@ _AGENTS = {
     "yahoo": "YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html",
 }
 _SIGN_UP_HOURS = 30
+_LOOKS, _JOINS = 0.5, 0.3  # of those who are invited, and of those who look
 _QUIET_LOOKS = 40  # at 20 a second
 _SLOW_SPEED = 1440.0
 _REPORT_SECONDS = 5.0
@@ -210,6 +215,9 @@ class Crowd:
             return
         if chance() < 0.8:
             self._later(acts, now + timedelta(minutes=10 + 120 * chance()), lambda: self._open(person, links))
+        if mail.key == "invitation" and chance() < _LOOKS:
+            is_joining, at = chance() < _JOINS, now + timedelta(minutes=30 + 600 * chance())
+            self._later(acts, at, lambda: self._look_at_programme(person, links, is_joining=is_joining))
         if not mail.key.startswith("day-"):
             return
         if person.forgets and mail.key == "day-3":  # signs up once more, as somebody who lost the mails does
@@ -259,6 +267,19 @@ class Crowd:
         path = urlsplit(location).path
         if status == 302 and path and self._submit(path, f"{path}/{what}", {}) and what == "complete":
             self._seen[f"done-{day}"] += 1
+
+    def _look_at_programme(self, person: Person, mail: _Mail, *, is_joining: bool) -> None:
+        """The programme's site is elsewhere: of it there is only what it tells (`POST /api/v1/conversions`)."""
+        _, _, location = self._request("GET", mail.path("/c/"))
+        ref = parse_qs(urlsplit(location).query).get("ref")
+        if not ref or not is_joining:
+            return
+        order = json.dumps({"key": f"order of {person.email}", "ref": ref[0], "amount": "49", "currency": "USD"})
+        at = int(real_now().timestamp())
+        proof = hmac.new(self._settings.conversion_secret.encode(), f"{at}.{order}".encode(), hashlib.sha256)
+        signed = {"Content-Type": "application/json", "X-Challenge-Signature": f"t={at},v1={proof.hexdigest()}"}
+        status, _, _ = self._request("POST", "/api/v1/conversions", order, signed)
+        self._seen["joined" if status == 201 else "lost"] += 1
 
     def _stop(self, mail: _Mail) -> None:
         if mail.unsubscribe:

@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlmodel import col, func, select
 
+from challenge import simulate
 from challenge.access.tokens import Scope, add_token
 from challenge.clock import set_up
 from challenge.conversions import (
@@ -35,6 +37,7 @@ from challenge.models import Conversion, Enrollment, Event, EventKind, Subscribe
 from challenge.participation import has_joined
 from challenge.plan import facts_of
 from challenge.programme.definition import shipped
+from challenge.rendering.links import Address, Link
 from challenge.settings import read_settings
 from challenge.stats.funnel import funnel
 from challenge.stats.groups import groups
@@ -327,6 +330,28 @@ def site(town: Town, tmp_path: Path) -> Iterator[Any]:
     app = create_app(settings, shipped())
     yield app
     app.extensions["challenge"].database.close()
+
+
+def test_the_demos_people_join_as_others_do(town: Town, site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They follow the link of the invitation; the programme's site tells of those who join, signed, each once."""
+    number, service = town.person(source="podcast"), site.extensions["challenge"]
+    with town.database.write() as session:
+        town._mail(session, number, "invitation", "invitation", 100)
+    to = Address(number, 1, "invitation")
+    mail: Any = SimpleNamespace(text=f"See it:\n{service.composer.links.tracked(Link.invitation, to)}", html="")
+    (person,) = simulate._people(1, 5)
+    crowd = simulate.Crowd(service.settings, "http://127.0.0.1:1", 1, print)
+    client = site.test_client()
+
+    def ask(method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None) -> Any:
+        answer = client.open(path, method=method, data=body, headers=headers)
+        return answer.status_code, answer.get_data(as_text=True), answer.headers.get("Location", "")
+
+    monkeypatch.setattr(crowd, "_request", ask)
+    for is_joining in (False, True):
+        assert of_podcast(town) == (0, {})
+        crowd._look_at_programme(person, simulate._Mail(mail), is_joining=is_joining)
+    assert (of_podcast(town), crowd.lost) == ((1, {"USD": 4900}), 0)
 
 
 def test_the_api_wants_a_token_of_its_scope_or_a_signature(town: Town, site: Any) -> None:

@@ -50,7 +50,7 @@ PAGES = {
     "account": "/dashboard/account",
     "checks": "/dashboard/doctor",
 }
-IN_THE_DOCS = ("today", "funnel", "experiments", "person", "access")
+IN_THE_DOCS = ("today", "funnel", "mails", "experiments", "person", "access")
 
 
 @contextmanager
