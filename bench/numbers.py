@@ -145,7 +145,7 @@ def change(database: Database, people: int, changed: int) -> Iterator[Took]:
     sent = (
         "INSERT INTO delivery (enrollment_id, key, mail, is_daily, state, planned_at, due_at, created_at, claimed_by, attempts,"
         f" strikes, resends, reason, receipt, edition, closed_at) SELECT id, 'invitation', 'invitation', {yes}, 'sent', {now}, {now},"
-        f" {now}, '', 1, 0, 0, '', '250 ok', 'e1', {now} FROM enrollment WHERE NOT EXISTS (SELECT 1 FROM delivery AS there"
+        f" {now}, '', 1, 0, 0, '', '250 ok', 'e1', {now} FROM enrollment WHERE state <> 'stopped' AND NOT EXISTS (SELECT 1 FROM delivery AS there"
         f" WHERE there.enrollment_id = enrollment.id AND there.key = 'invitation') ORDER BY id LIMIT {changed}"
     )
     opened = (
