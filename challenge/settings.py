@@ -66,7 +66,7 @@ def _about(default: Any, meaning: str, **more: Any) -> Any:
 class Settings(BaseModel):
     """Every setting, checked. Made by `read_settings`; frozen."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     env: Environment = _about(Environment.development, "`development` or `production`")
     data_dir: Path = _about(Path("var"), "database, embedded Valkey, keys, inbox and logs live here")

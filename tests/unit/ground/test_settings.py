@@ -55,6 +55,8 @@ def test_it_names_all_that_production_lacks_at_once() -> None:
         ("CHALLENGE_BASE_URL", "challenge.example"),
         ("CHALLENGE_SIGNUP_RATE", "often"),
         ("CHALLENGE_CLOCK_SPEED", "0"),
+        ("CHALLENGE_SEND_RATE", "inf"),
+        ("CHALLENGE_LEASE_SECONDS", "inf"),
         ("CHALLENGE_PROT", "8000"),
     ],
 )
