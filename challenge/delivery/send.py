@@ -115,6 +115,8 @@ class _Feed:
         self._told: set[str] = set()
 
     async def next(self) -> Envelope | None:
+        if self._empty and self._may_have_more():
+            self._empty = False
         while True:
             if len(self._ready) < BATCH // 2 and self._coming is None and not self._is_over():
                 self._coming = asyncio.ensure_future(asyncio.to_thread(self._claim))
@@ -164,6 +166,11 @@ class _Feed:
     def _is_stopped(self) -> bool:
         with self._database.read() as session:
             return bool(is_stopped(session))
+
+    def _may_have_more(self) -> bool:
+        """Nothing was left, and a line still waits for its reply: what falls due meanwhile need not wait for it."""
+        is_old = time.monotonic() - self._claimed_at > HELD_UP_SECONDS
+        return is_old and self.failed is None and self._ledger.is_held_up(HELD_UP_SECONDS)
 
     def _is_over(self) -> bool:
         now = time.monotonic()

@@ -20,6 +20,7 @@ from challenge.delivery.replies import Reply, Stage
 
 _ADDRESS = re.compile(r"[^\s<>\x00-\x1f\x7f]+@[^\s<>\x00-\x1f\x7f]+")
 _OPEN_TRIES = (0.0, 0.2, 1.0)
+ASK_AGAIN_SECONDS = 1.0
 
 
 class Kind(StrEnum):
@@ -103,6 +104,7 @@ class Sender:
         self._idle: list[Line] = []
         self._lines: set[Line] = set()  # all that may not be closed yet
         self._tasks: set[asyncio.Task[None]] = set()
+        self._couriers: list[_Courier] = []
         self._stopping = False
         self._failure: CannotOpen | None = None
 
@@ -110,7 +112,7 @@ class Sender:
         """Sends what `source` gives until it gives None, the relay is out of reach, or `stop` was called."""
         self._failure, self._stopping = None, False
         await asyncio.sleep(0)  # an idle line that was closed meanwhile gets to know it before it is used
-        lines = [_Courier(self, source, ledger) for _ in range(self.connections)]
+        self._couriers = lines = [_Courier(self, source, ledger) for _ in range(self.connections)]
         self._tasks = {asyncio.create_task(line.run()) for line in lines}
         try:
             await asyncio.gather(*self._tasks)
@@ -120,7 +122,7 @@ class Sender:
             await asyncio.wait(self._tasks)
             raise
         finally:
-            self._tasks = set()
+            self._tasks, self._couriers = set(), []
         failed = self._failure
         if failed is not None and (failed.fatal or all(line.failed for line in lines if line.tried)):
             return SendResult(str(failed), failed.fatal, failed.reply)
@@ -148,6 +150,15 @@ class Sender:
     @property
     def is_stopping(self) -> bool:
         return self._stopping or (self._failure is not None and self._failure.fatal)
+
+    async def waits_for_others(self) -> bool:
+        """Whether another line is still busy, for a final reply may take ten minutes and mails may fall due meanwhile. Says
+        so after a second, or when a line has nothing more to do."""
+        others = {task for task in self._tasks if task is not asyncio.current_task() and not task.done()}
+        if self._stopping or not others or not any(courier.job or courier.dotted for courier in self._couriers):
+            return False
+        await asyncio.wait(others, timeout=ASK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        return True
 
     def opened(self, line: Line) -> None:
         self._lines = {other for other in self._lines if not other.is_gone} | {line}
@@ -206,6 +217,8 @@ class _Courier:
         while self.job is None and not self.sender.is_stopping:
             envelope = await self.source()
             if envelope is None:
+                if await self.sender.waits_for_others():
+                    continue
                 return False
             if why := _unfit(envelope):
                 self._report(envelope, Kind.refused, Stage.mail, Reply(554, "5.6.0", why, Stage.mail))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +18,7 @@ from sqlmodel import select
 
 from challenge import participation
 from challenge.alerts import raise_alert
-from challenge.delivery import send
+from challenge.delivery import send, smtp
 from challenge.delivery.ledger import DeliveryLedger, Kept
 from challenge.delivery.replies import Reply, Stage
 from challenge.delivery.smtp import Kind, Outcome
@@ -155,6 +156,33 @@ def test_the_other_lines_work_on_while_one_waits_for_its_reply(
     relay.say = lambda word, to: "wait" if word == "DOT" and to.startswith("p0@") else None
     engine.drain(seconds=0.05, dot=20.0)
     assert engine.count() == {"sent": 120}
+
+
+def test_what_falls_due_while_one_line_waits_for_its_reply_leaves(
+    engine: Any, relay: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker, one mail, and a relay that takes its time: nobody else was sent anything before it had answered."""
+    monkeypatch.setattr(send, "HELD_UP_SECONDS", 0.1)
+    monkeypatch.setattr(smtp, "ASK_AGAIN_SECONDS", 0.1)
+    engine.sign_up("slow@example.com", confirmed=False)
+    engine.tick()
+    relay.patience = 3.0
+    relay.say = lambda word, to: "wait" if word == "DOT" and to.startswith("slow@") else None
+    with ThreadPoolExecutor(1) as pool:
+        drained = pool.submit(engine.drain, dot=20.0)
+        until(lambda: relay.messages)
+        engine.sign_up("ana@example.com", confirmed=False)
+        engine.tick()
+        until(lambda: relay.keys("ana@example.com"))
+        assert not drained.done()
+        assert drained.result(30) == {"accepted": 2}
+
+
+def until(is_so: Callable[[], object]) -> None:
+    end = time.monotonic() + 5
+    while not is_so():
+        assert time.monotonic() < end, "nothing came"
+        time.sleep(0.02)
 
 
 def test_nobody_gets_the_words_of_another_challenge_and_all_goes_on_when_theirs_is_back(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -87,3 +88,14 @@ def test_it_waits_at_its_limit_until_nothing_is_due(database: Database) -> None:
     with database.write() as session:
         keep(session, real)
         assert session.get_one(ClockRow, 1).limit_at == MONDAY + timedelta(hours=2)
+
+
+def test_a_server_that_vanishes_is_noticed_within_a_minute_or_as_the_address_says(postgres_server: str) -> None:
+    address = postgres_server.replace("postgresql://", "postgresql+psycopg://")
+    for more, idle in (("", "20"), ("keepalives_idle=5", "5")):
+        database = Database(f"{address}{'&' if '?' in address else '?'}{more}" if more else address)
+        with database.engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            told = driver.info.get_parameters()
+        database.close()
+        assert (told["keepalives_idle"], told["tcp_user_timeout"]) == (idle, "60000")
