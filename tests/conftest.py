@@ -22,11 +22,18 @@ from sqlalchemy.engine import make_url
 from challenge import catalogues
 from challenge.db import Database
 from challenge.programme.definition import Challenge, shipped
+from tests import commands
 
 # A busy machine is no fault of what is tested.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 MAY_SKIP = os.environ.get("TESTS_MAY_SKIP", "yes") != "no"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_end() -> Iterator[None]:
+    yield
+    commands.end()
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:

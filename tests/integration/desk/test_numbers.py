@@ -7,8 +7,6 @@ import io
 import json
 import re
 import secrets
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -20,6 +18,7 @@ from challenge.audit import audit
 from challenge.conversions import read, record, record_for
 from challenge.models import Conversion, Enrollment, Event, EventKind
 from challenge.web import tables
+from tests.commands import run
 from tests.integration.desk.town import FRIDAY, Town
 
 
@@ -121,14 +120,8 @@ def compare_mails(town: Any, numbers: dict[str, Any], page: str, *, is_all: bool
 def test_it_tells_the_command_line_the_same(small_desk: Any) -> None:
     with small_desk.database.write() as session:
         Town(session, small_desk.challenge).settle(40)
-    environ = {
-        "CHALLENGE_DATABASE_URL": small_desk.settings.database, "CHALLENGE_DATA_DIR": str(small_desk.settings.data_dir)
-    }  # fmt: skip
-    told = subprocess.run(
-        [sys.executable, "-m", "challenge.cli", "stats", "--json"], env=environ, capture_output=True, text=True, timeout=60, check=True
-    )  # fmt: skip
     answer = small_desk.browser("viewer").client.get("/api/v1/stats", headers=bearer(small_desk)).json
-    ours = json.loads(told.stdout)
+    ours = json.loads(told_by(small_desk, "stats", "--json"))
     assert {key: ours[key] for key in ("signed_up", "confirmed", "finished", "joined", "by_source")} == {
         key: answer[key] for key in ("signed_up", "confirmed", "finished", "joined", "by_source")
     }
@@ -242,9 +235,9 @@ def test_what_nobody_is_known_for_is_in_the_sum(desk: Any) -> None:
 
 
 def told_by(desk: Any, *words: str) -> str:
-    environ = {"CHALLENGE_DATABASE_URL": desk.settings.database, "CHALLENGE_DATA_DIR": str(desk.settings.data_dir)}
-    command = [sys.executable, "-m", "challenge.cli", *words]
-    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True).stdout
+    done = run(desk.settings.data_dir, *words, CHALLENGE_DATABASE_URL=desk.settings.database)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_the_command_tells_rates_and_money_as_people_write_it(small_desk: Any) -> None:

@@ -16,8 +16,8 @@ from challenge.db import Database
 from challenge.errors import UsageError
 from challenge.programme.definition import shipped
 from challenge.settings import Settings
+from tests.commands import run
 from tests.conftest import fresh_postgres
-from tests.integration.ground.test_commands import run
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,52 +16,9 @@ from challenge.errors import SettingsError
 from challenge.programme.definition import shipped
 from challenge.rendering.dkim import make_keys
 from challenge.settings import Settings
+from tests.commands import run
 
 ROOT = Path(__file__).parents[3]
-
-
-# Loading takes most of a second: each command is forked from a process that has loaded them all.
-SERVER = """
-import json, os, sys
-import alembic.command, challenge.importing, challenge.people, challenge.stats.funnel, challenge.web, worker
-from challenge.cli import main
-for row in sys.stdin:
-    words, folder, environ, given, told, errors = json.loads(row)
-    if pid := os.fork():
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-        continue
-    for place, path in enumerate((given, told, errors)):
-        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC * (place > 0)), place)
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environ)
-    sys.argv[1:] = words
-    sys.exit(main())
-"""
-servers: list[subprocess.Popen[str]] = []
-
-
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[None]:
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as one:
-        servers.append(one)
-        yield
-        servers.remove(one)
-
-
-def run(folder: Path, *words: str, given: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CHALLENGE_")}
-    kept |= {"CHALLENGE_DATA_DIR": str(folder / "var"), **environ}
-    paths = [folder / f".{name}" for name in ("given", "told", "errors")]
-    paths[0].write_text(given)
-    ask, answer = servers[0].stdin, servers[0].stdout
-    assert ask is not None
-    assert answer is not None
-    print(json.dumps([words, str(folder), kept, *map(str, paths)]), file=ask, flush=True)
-    code = int(answer.readline())
-    return subprocess.CompletedProcess(words, code, paths[1].read_text(), paths[2].read_text())
 
 
 def test_it_starts_as_a_program_of_its_own(tmp_path: Path) -> None:
