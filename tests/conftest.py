@@ -30,6 +30,11 @@ settings.load_profile("patient")
 MAY_SKIP = os.environ.get("TESTS_MAY_SKIP", "yes") != "no"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The stories first: they are long and mostly wait, while others use the cores."""
+    items.sort(key=lambda item: "story" not in item.path.parts)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _commands_end() -> Iterator[None]:
     yield
