@@ -13,7 +13,7 @@ run: .venv/.ready           ## the whole service at normal speed, nobody in it y
 	@.venv/bin/challenge up
 
 test: .venv/.ready lint     ## every check: lint, types, unit, integration, story
-	.venv/bin/python -m pytest -n 4 --dist worksteal
+	.venv/bin/python -m pytest -n 3 --dist worksteal
 
 lint: .venv/.ready
 	.venv/bin/ruff check .

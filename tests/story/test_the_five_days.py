@@ -223,6 +223,7 @@ def test_it_brings_a_person_through_the_five_days_in_a_browser(running: Callable
         desk.fill("#name", "mara")
         desk.fill("#password", "long enough")
         desk.click("button.main")
+        desk.wait_for_selector("section[aria-labelledby=days] tbody tr")
         shown = [row.split() for row in desk.locator("section[aria-labelledby=days] tbody tr").all_inner_texts()]
         browser.close()
     numbers = json.loads(service.command("stats", "--json").stdout)

@@ -48,14 +48,14 @@ def claim(engine: Any) -> int:
     return len(claim_due(engine.database, "w", engine.challenge, engine.settings, engine.now, 500))
 
 
-@pytest.mark.parametrize(("rate", "in_a_minute"), [(0.2, 12), (0.5, 30), (1.0, 60), (1.5, 90), (2.0, 120)])
+@pytest.mark.parametrize(("rate", "in_a_minute"), [(0.2, 12), (1.0, 60), (1.5, 90)])
 def test_it_keeps_a_slow_rate_and_sends(make_engine: Any, real_time: RealTime, rate: float, in_a_minute: int) -> None:
     engine = make_engine(send_rate=rate)
     waiting(engine, 130)
     claimed = []
-    for _ in range(600):
+    for _ in range(240):
         claimed.append(claim(engine))
-        real_time.passes(seconds=0.1)
+        real_time.passes(seconds=0.25)
     assert max(claimed) <= max(1, rate)
     assert abs(sum(claimed) - in_a_minute) <= 2
 

@@ -138,7 +138,7 @@ def test_it_makes_logins_and_tokens_and_stops_sending(tmp_path: Path) -> None:
     assert "goes on" in run(tmp_path, "resume-sending").stdout
 
 
-def test_it_previews_every_mail_and_masks_secrets(tmp_path: Path) -> None:
+def test_it_previews_mails_and_masks_secrets(tmp_path: Path) -> None:
     for mail in ("confirm", "welcome", "already", "day", "rest", "nudge", "finish", "comeback"):
         shown = run(tmp_path, "preview", mail, "--day", "3").stdout
         assert shown.startswith("Subject: ")
