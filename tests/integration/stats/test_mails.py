@@ -96,6 +96,15 @@ def test_opens_and_clicks_stand_at_their_own_mail(town: Town) -> None:
         assert survival(session, "ms-strength", 1, MONDAY + timedelta(hours=100))[1].left == 2
 
 
+def test_who_comes_to_a_day_by_its_reminder_is_still_in(town: Town) -> None:
+    clicked, silent = (town.person(sent={1: 20}) for _ in range(2))
+    nudges = [mail(town, person, "nudge:day-1", 44) for person in (clicked, silent)]
+    town.did(clicked, EventKind.clicked, 1, 45, who="person", link="day", delivery_id=nudges[0])
+    with town.database.read() as session:
+        day = survival(session, "ms-strength", 1, MONDAY + timedelta(hours=100))[1]
+    assert (day.at_risk, day.left) == (2, 1)
+
+
 def test_the_confirmation_is_seen_by_nobody_and_who_is_not_tracked_opens_nothing(town: Town) -> None:
     person = town.person(confirm_sent=0)
     mail(town, person, "welcome", 1)
